@@ -1,0 +1,335 @@
+"""The words of the specification as frozen values: watch, outcome, event, step, delivery. Data only, no rules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from watcher.core.wire import Fault, Request
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Params: TypeAlias = Mapping[str, Json]
+
+
+# --- what is watched ------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """Our word for a status; the last three are final."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Will the provider say nothing else any more?"""
+        return self in {State.SUCCEEDED, State.PARTIALLY_SUCCEEDED, State.FAILED}
+
+
+class Ending(StrEnum):
+    """How a watch ended: the `outcome` of `watch.finished`."""
+
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    GONE = "gone"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why polls are not *seen*: the `reason` of `watch.trouble`."""
+
+    DENIED = "denied"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    MISSING = "missing"
+    UNREACHABLE = "unreachable"
+    SERVER_ERROR = "server_error"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One part of a watch as one answer lists it; `key` is unique within the watch."""
+
+    key: str
+    status: str
+    state: State
+    detail: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one answered poll said.
+
+    `status` is None where the provider has none of its own (D7): then status and state follow from the messages
+    and `total`, the number of messages that there will be. `progress` is 0..100, None where the answer has none.
+    `not_before` is when a scheduled operation starts. `unknown` lists the words that have no state of their own.
+    """
+
+    status: str | None
+    state: State | None
+    progress: float | None = None
+    messages: tuple[Message, ...] = ()
+    total: int | None = None
+    detail: Mapping[str, Json] = field(default_factory=dict)
+    result: Json = None
+    not_before: datetime | None = None
+    unknown: tuple[str, ...] = ()
+
+
+class Mark(NamedTuple):
+    """The last status of one message."""
+
+    status: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything seen so far of one watch: observations laid over each other. Messages in order of appearance."""
+
+    status: str
+    state: State
+    progress: float | None = None
+    messages: Mapping[str, Mark] = field(default_factory=dict)
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A spell of polls that were not *seen*.
+
+    Kept in memory while it grows; stored once it was `told` as `watch.trouble`, so that it is told once.
+    `missing` counts the 404s in a row up to now.
+    """
+
+    reason: Reason
+    since: datetime
+    http_status: int | None
+    polls: int = 1
+    missing: int = 0
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One operation that is followed until it is finished.
+
+    `uid` is ours, random, and makes the event ids; `id` is the sender's. `webhooks` is None for all.
+    `sequence` is that of the last event; `epoch` that of the lease under which this value was loaded.
+    """
+
+    uid: str
+    id: str
+    provider: str
+    params: Params
+    submitted_at: datetime
+    accepted_at: datetime
+    deadline: timedelta
+    labels: Mapping[str, str] = field(default_factory=dict)
+    webhooks: tuple[str, ...] | None = None
+    sequence: int = 0
+    changed_at: datetime | None = None
+    snapshot: Snapshot | None = None
+    trouble: Trouble | None = None
+    ending: Ending | None = None
+    finished_at: datetime | None = None
+    epoch: int = 0
+
+    @property
+    def deadline_at(self) -> datetime:
+        """When the watch ends as `expired`: counted from a scheduled start, else from submission."""
+        scheduled = self.snapshot.not_before if self.snapshot else None
+        return max(self.submitted_at, scheduled or self.submitted_at) + self.deadline
+
+
+# --- what an answer means -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An observation; `retry_after` is how long the answer asks this one watch to wait."""
+
+    observation: Observation
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """404. `existed`: this very answer proves that the operation existed (UKG's result after a 303).
+
+    Once the watch is given up after something was seen, it ends as `ending` with `reason`.
+    """
+
+    http_status: int = 404
+    ending: Ending = Ending.GONE
+    reason: str | None = None
+    existed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The account asks too much; nothing is sent to it for `retry_after`."""
+
+    http_status: int
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """401 or 403. `renewable`: a fresh token may help, once."""
+
+    http_status: int
+    detail: str = ""
+    renewable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider will not answer this request however often it is asked."""
+
+    http_status: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """No answer, or one that means nothing; `fault` is set where none came at all."""
+
+    reason: Reason
+    http_status: int | None = None
+    detail: str = ""
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One more request is needed; `known` is what the answers up to here have said already."""
+
+    request: Request
+    known: Observation | None = None
+
+
+Unseen: TypeAlias = Missing | Throttled | Denied | Refused | Broken
+Final: TypeAlias = Seen | Unseen
+Outcome: TypeAlias = Final | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a login brought (`token`, `refresh_token`, or AWS keys by name); in no repr."""
+
+    values: Mapping[str, str] = field(repr=False)
+    expires_at: datetime | None = None
+
+
+# --- what is told ---------------------------------------------------------------------------------------------
+
+
+class EventType(StrEnum):
+    """The closed list of event types."""
+
+    STATUS = "watch.status.changed"
+    PROGRESS = "watch.progress.changed"
+    MESSAGE = "message.status.changed"
+    TROUBLE = "watch.trouble"
+    RECOVERED = "watch.recovered"
+    FINISHED = "watch.finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change, with an id that never changes; `to` names the webhooks it goes to, decided as it is committed."""
+
+    id: str
+    type: EventType
+    at: datetime
+    uid: str
+    watch: str
+    provider: str
+    sequence: int
+    body: bytes
+    to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """All that one answered poll, or one intent, does to one watch.
+
+    `before` is the sequence that `watch` had when the step was made. `wait` is how long until it is asked again,
+    None once it is finished. `writes` says whether anything needs the disk. `intent` is the one carried out.
+    """
+
+    watch: Watch
+    before: int
+    events: tuple[Event, ...] = ()
+    wait: timedelta | None = None
+    writes: bool = False
+    intent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What somebody who does not own a watch wants its owner to do; today only to cancel it."""
+
+    id: int
+    uid: str
+
+
+# --- what is delivered ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one webhook; `attempts` were made so far."""
+
+    id: int
+    webhook: str
+    event: Event
+    attempts: int
+    due_at: datetime
+
+
+class Decision(StrEnum):
+    """What becomes of a delivery after an attempt."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    EXHAUSTED = "exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one attempt means; `next_at` is set for a retry."""
+
+    decision: Decision
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST: when, how long (seconds), what came back (the first 2 KiB), or why nothing did."""
+
+    number: int
+    at: datetime
+    duration: float
+    status: int | None = None
+    address: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One attempt and what it means, to be recorded."""
+
+    delivery: Delivery
+    attempt: Attempt
+    verdict: Verdict

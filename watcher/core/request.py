@@ -1,0 +1,104 @@
+"""A watch request as its sender wrote it (SPEC.md, section 3): reading and checking its shape, and its id."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, TypeAlias
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from watcher.core.duration import Duration
+from watcher.core.errors import RequestError
+from watcher.core.model import Params
+
+MOST_LABELS = 20
+MOST_BYTES = 256 * 1024
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        msg = "expected printable characters only"
+        raise ValueError(msg)
+    return text
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        msg = "expected an RFC 3339 time with an offset, such as 2026-11-23T07:30:00Z"
+        raise ValueError(msg)
+    return moment.astimezone(UTC)
+
+
+Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Label: TypeAlias = Annotated[str, StringConstraints(max_length=1000)]
+
+
+class WatchRequest(BaseModel):
+    """One `{"provider": …, "params": …}` object."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    id: Id | None = None
+    provider: str
+    params: dict[str, JsonValue]
+    webhooks: list[str] | None = None
+    callback_url: str | None = None
+    callback_secret: str | None = Field(default=None, repr=False)
+    labels: Annotated[dict[str, Label], Field(max_length=MOST_LABELS)] = {}
+    deadline: Duration | None = None
+    submitted_at: Annotated[datetime, AfterValidator(_aware)] | None = None
+
+    @property
+    def watch_id(self) -> str:
+        """The sender's id, or one that is a function of provider and params."""
+        return self.id or derived_id(self.provider, self.params)
+
+
+class CancelRequest(BaseModel):
+    """`{"cancel": ID}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    cancel: Id
+
+
+def canonical(value: object) -> bytes:
+    """Encode JSON so that equal values have equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def derived_id(provider: str, params: Params) -> str:
+    """Make the id of a request that has none of its own: the same request always has the same."""
+    return f"{provider}-{hashlib.sha256(canonical([provider, dict(params)])).hexdigest()[:32]}"
+
+
+def read_request(raw: bytes) -> WatchRequest | CancelRequest:
+    """Read one JSON object.
+
+    Raises:
+        RequestError: it is not one, or not of this shape; the text says where and what was expected.
+
+    """
+    if len(raw) > MOST_BYTES:
+        msg = f"expected at most {MOST_BYTES // 1024} KiB, got {len(raw) // 1024} KiB"
+        raise RequestError(msg)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        msg = f"expected one JSON object: {error}"
+        raise RequestError(msg) from None
+    if not isinstance(value, dict):
+        msg = f"expected one JSON object, got {type(value).__name__}"
+        raise RequestError(msg)
+    try:
+        return (CancelRequest if "cancel" in value else WatchRequest).model_validate(value)
+    except ValidationError as error:
+        raise RequestError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Say in one line what is wrong where, without the input itself."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'request'}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )

@@ -1,0 +1,1 @@
+"""Pretend providers and a receiver that verifies: what `watcher demo` shows and the tests talk to."""

@@ -1,0 +1,372 @@
+"""Every seam of the program and its contract. Implementations live below; only `app.py` knows which is which."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from watcher.core.model import (
+    Ask,
+    Broken,
+    Delivery,
+    Denied,
+    Event,
+    Grant,
+    Intent,
+    Outcome,
+    Params,
+    Settled,
+    State,
+    Step,
+    Throttled,
+    Watch,
+)
+from watcher.core.schedule import Pace
+from watcher.core.wire import NoAnswer, Request, Response
+
+
+class Clock(Protocol):
+    """Time. Delays run on `monotonic`; `now` is only stored, shown and signed."""
+
+    def now(self) -> datetime:
+        """Return the wall clock, in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, on the event loop's own clock."""
+
+
+class Transport(Protocol):
+    """Sends one request and brings its answer."""
+
+    async def send(self, request: Request, *, within: timedelta) -> Response | NoAnswer:
+        """Send `request` as it is, follow nothing, keep no cookie.
+
+        Everything ends in time, the body included; a body of more than 4 MiB, decompressed, is a
+        `NoAnswer(TOO_LARGE)`. Never raises for anything that the other side or the network does.
+        """
+
+
+# --- providers ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AwsChain:
+    """The login of a provider that takes what botocore's credential chain has, refreshed by it."""
+
+
+Login: TypeAlias = Request | AwsChain | None
+
+
+class Provider(Protocol):
+    """One account at one status API: a configuration section that acts. Pure: no clock, no dice, no socket.
+
+    The attributes are the section's common keys (SPEC.md, section 2); `rate` is polls per second.
+    """
+
+    @property
+    def type(self) -> str:
+        """The word in the configuration."""
+
+    @property
+    def rate(self) -> float:
+        """Polls per second over the whole account."""
+
+    @property
+    def burst(self) -> int:
+        """Polls that may be sent at once after a rest."""
+
+    @property
+    def concurrency(self) -> int:
+        """Polls in flight at most."""
+
+    @property
+    def timeout(self) -> timedelta:
+        """One poll, all of it."""
+
+    @property
+    def deadline(self) -> timedelta:
+        """A watch older than this ends as `expired`."""
+
+    @property
+    def grace(self) -> timedelta:
+        """How long a 404 after the start is "not there yet"."""
+
+    @property
+    def trouble_after(self) -> timedelta:
+        """How long no answer may count before it is trouble."""
+
+    @property
+    def poll(self) -> Pace:
+        """When to ask again."""
+
+    def check(self, params: Params) -> None:
+        """Accept the params of a request.
+
+        Raises:
+            RequestError: they name no operation here; the text says which key and what was expected.
+
+        """
+
+    def request(self, params: Params) -> Request:
+        """Build the status request of checked params, without credentials."""
+
+    def parse(self, params: Params, response: Response, *, after: Ask | None = None) -> Outcome:
+        """Say what an answer means; `after` is the `Ask` that it answers. Any bytes give an outcome, never a raise."""
+
+    def login(self, grant: Grant | None) -> Login:
+        """Return how to get a grant, given the one that ran out; None where requests need none from outside."""
+
+    def granted(self, response: Response) -> Grant | Denied | Throttled | Broken:
+        """Say what the answer to a login means."""
+
+    def authorize(self, request: Request, grant: Grant | None, *, now: datetime, nonce: str) -> Request:
+        """Put credentials on a request: a header, a fresh JWT, a signature over exactly these bytes."""
+
+
+# --- sources --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One request as it came; `where` is its place for people: `watches.jsonl:12`."""
+
+    raw: bytes
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some requests, and the source's position after them, to be stored with them (None: the source keeps it)."""
+
+    items: tuple[Item, ...]
+    position: bytes | None = None
+    receipt: object = None
+
+
+class Source(Protocol):
+    """Where watch requests come from. At least once: what was not acknowledged comes again after a restart."""
+
+    async def open(self, position: bytes | None) -> None:
+        """Start behind `position`, the one stored last.
+
+        Raises:
+            OSError: it cannot be reached now; opened again later.
+
+        """
+
+    async def receive(self) -> Batch | None:
+        """Wait for the next requests; None when there will be no more. Cancelling loses nothing.
+
+        Raises:
+            OSError: it broke; opened again later.
+
+        """
+
+    async def acknowledge(self, batch: Batch) -> None:
+        """Let go of a batch that is on disk."""
+
+
+# --- the store ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request on its way into the store: a new watch, a cancellation (`cancel` is an id), or a refusal.
+
+    Exactly one of `watch`, `cancel` and `reason` is set. `raw` and `where` are kept if it is refused.
+    """
+
+    source: str
+    where: str
+    raw: bytes
+    watch: Watch | None = None
+    cancel: str | None = None
+    reason: str | None = None
+
+
+class Admission(StrEnum):
+    """What became of one arrival."""
+
+    NEW = "new"
+    KNOWN = "known"
+    CONFLICT = "conflict"
+    CANCELLING = "cancelling"
+    UNKNOWN = "unknown"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The little that the schedule keeps of an open watch; `row` grows in the order in which they were stored."""
+
+    row: int
+    uid: str
+    id: str
+    provider: str
+    params: Params
+    accepted_at: datetime
+    changed_at: datetime | None
+    deadline_at: datetime
+    seen: bool
+    troubled: bool
+
+
+class Store(Protocol):
+    """The truth. Who holds the lease owns the watches and is the only one to change them.
+
+    Every method is one transaction, durable when it returns, and raises `StoreError` if nothing of it was kept.
+    Calls that wait at the same time share one disk write. Times are stored to the microsecond.
+    """
+
+    async def lease(self) -> int:
+        """Become the owner and return the epoch, larger than any before.
+
+        Raises:
+            StoreBusyError: another live process is the owner; the text names it. A dead one never holds it.
+
+        """
+
+    async def renew(self) -> None:
+        """Go on being the owner.
+
+        Raises:
+            LeaseLostError: somebody else is.
+
+        """
+
+    async def release(self) -> None:
+        """Stop being the owner; without a lease, nothing."""
+
+    async def close(self) -> None:
+        """Finish what was begun and close; idempotent."""
+
+    async def add(
+        self, arrivals: Sequence[Arrival], *, source: str | None = None, position: bytes | None = None
+    ) -> list[Admission]:
+        """Take requests in, in order, and the source's position with them; whoever calls need not be the owner.
+
+        A watch whose id is known is `KNOWN` if provider and params are equal, else `CONFLICT`. A cancellation
+        becomes an intent (`CANCELLING`), `KNOWN` if the watch is finished, `UNKNOWN` if there is none. Refusals,
+        conflicts and unknowns are kept as rejected, once per source and place.
+        """
+
+    async def position(self, source: str) -> bytes | None:
+        """Return the position stored with the source's last batch."""
+
+    async def load(self, *, after: int, limit: int) -> list[Opened]:
+        """Return the owner's open watches whose row is larger than `after`, by row."""
+
+    async def watch(self, uid: str) -> Watch | None:
+        """Return one watch, whole, open or finished."""
+
+    async def commit(self, steps: Sequence[Step]) -> list[Exception | None]:
+        """Write each step: its watch, its events, their deliveries, the end of its intent; all of it or nothing.
+
+        Answers for each step: None, `StaleWatchError` if `before` or the epoch is old or the watch is finished,
+        `StoreError` if it could not be written. One bad step does not fail the others. A delivery is made for each
+        name in `Event.to`, due at once; it is the head of its lane (webhook and watch) if nothing waits before it.
+        """
+
+    async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
+        """Return the deliveries of a webhook that may be sent now: due, and first of their lanes; oldest due first."""
+
+    async def next_due(self, webhook: str) -> datetime | None:
+        """Return when the webhook's earliest head is due, None if nothing waits."""
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        """Record attempts; a delivery that is delivered or exhausted makes the next of its lane the head."""
+
+    async def intents(self) -> list[Intent]:
+        """Return what the owner is asked to do, oldest first; each ends with the step that carries it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRow:
+    """A watch as the commands show it; `snapshot` and `trouble` are in `watch`."""
+
+    row: int
+    watch: Watch
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event with its cursor, which grows in the order of commits."""
+
+    cursor: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as the commands show it: `status` is waiting, delivered or exhausted."""
+
+    id: int
+    webhook: str
+    event_id: str
+    sequence: int
+    status: str
+    attempts: int
+    due_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A request that was refused, as it came."""
+
+    at: datetime
+    source: str
+    where: str
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What `watcher status` needs: numbers by provider and state, by webhook, and who owns the store."""
+
+    watches: Mapping[tuple[str, str], int]
+    troubled: Mapping[str, int]
+    waiting: Mapping[str, int]
+    oldest_waiting: Mapping[str, datetime]
+    exhausted: Mapping[str, int]
+    rejected: int
+    intents: int
+    owner: str | None
+
+
+class Records(Protocol):
+    """What the commands ask: reads only, works beside a running owner, creates nothing."""
+
+    async def watches(
+        self,
+        *,
+        state: State | str | None = None,
+        provider: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[WatchRow]:
+        """Return watches by row. `state` is a state, an ending, `open` or `trouble`."""
+
+    async def find(self, id: str) -> Watch | None:
+        """Return the watch of a sender's id."""
+
+    async def events(
+        self, *, after: int = 0, watch: str | None = None, since: datetime | None = None, limit: int = 100
+    ) -> list[EventRow]:
+        """Return events by cursor."""
+
+    async def deliveries(self, *, watch: str, limit: int = 1000) -> list[DeliveryRow]:
+        """Return the deliveries of a watch, by sequence."""
+
+    async def rejected(self, *, limit: int = 100) -> list[RejectedRow]:
+        """Return refused requests, newest first."""
+
+    async def overview(self) -> Overview:
+        """Return the numbers of `watcher status`."""
+
+    async def close(self) -> None:
+        """Close; idempotent."""

@@ -1,0 +1,81 @@
+"""The keys that every provider's section has (SPEC.md, section 2). What one vendor needs stands in its own file."""
+
+from datetime import timedelta
+from typing import Annotated, ClassVar, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from watcher.core.duration import Duration
+from watcher.core.errors import RequestError
+from watcher.core.model import Params
+from watcher.core.request import explain
+from watcher.core.schedule import Pace
+
+
+def _root(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError('expected scheme, host and an optional prefix, such as "https://api.example.com"')
+    return url.rstrip("/")
+
+
+def _some(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("expected a duration longer than nothing")
+    return duration
+
+
+Root: TypeAlias = Annotated[str, AfterValidator(_root)]
+SomeTime: TypeAlias = Annotated[Duration, AfterValidator(_some)]
+
+
+class Account(BaseModel):
+    """One `[providers.<name>]` section; a subclass sets the defaults that its vendor's limits ask for.
+
+    `pace` holds the vendor's defaults of `[providers.<name>.poll]`, so that a section may name just one of them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
+
+    pace: ClassVar[dict[str, str]] = {"min": "5s", "max": "5m"}
+
+    base_url: Root
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    burst: Annotated[int, Field(ge=1)] = 5
+    concurrency: Annotated[int, Field(ge=1)] = 16
+    timeout: SomeTime = timedelta(seconds=15)
+    deadline: SomeTime = timedelta(days=3)
+    grace: Duration = timedelta(seconds=60)
+    trouble_after: Duration = timedelta(minutes=5)
+    poll: Pace = Field(default={}, validate_default=True)  # the validator fills it
+
+    @field_validator("poll", mode="before")
+    @classmethod
+    def _fill(cls, given: object) -> object:
+        return {**cls.pace, **given} if isinstance(given, dict) else given
+
+
+class Parameters(BaseModel):
+    """The `params` of a provider's watch requests; a subclass lists them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def check(cls, params: Params) -> None:
+        """Accept params as a sender wrote them.
+
+        Raises:
+            RequestError: one is missing, unknown or of another form; the text says which.
+
+        """
+        try:
+            cls.model_validate(params)
+        except ValidationError as error:
+            raise RequestError(f"params: {explain(error)}") from None
+
+
+def segment(value: object) -> str:
+    """Percent-encode one path segment: only the unreserved characters of RFC 3986 stay, and a dot segment cannot be."""
+    encoded = quote(str(value), safe="-._~")
+    return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded

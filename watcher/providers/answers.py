@@ -1,0 +1,97 @@
+"""What an answer's HTTP status means before anybody reads its body (SPEC.md, section 4), and reading JSON safely."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from watcher.core.model import Broken, Denied, Missing, Reason, Refused, Throttled, Unseen
+from watcher.core.request import explain
+from watcher.core.wire import Response
+
+LONGEST_PAUSE = timedelta(hours=24)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def retry_after(response: Response) -> timedelta | None:
+    """Read `Retry-After`: seconds or an HTTP date, 0 to 24 hours; None if there is none or it means nothing."""
+    written = response.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}", written, re.ASCII):
+        wait = timedelta(seconds=int(written))
+    else:
+        try:
+            moment = parsedate_to_datetime(written)
+        except (ValueError, OverflowError):
+            return None
+        wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - response.received_at
+    return min(max(wait, timedelta(0)), LONGEST_PAUSE)
+
+
+def unseen(response: Response) -> Unseen | None:
+    """Return what the HTTP status alone says; None for a 2xx, whose body must be read."""
+    status = response.status
+    detail = error_code(response)
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            return Denied(status, detail, renewable=True)
+        case HTTPStatus.FORBIDDEN:
+            return Denied(status, detail)
+        case HTTPStatus.NOT_FOUND:
+            return Missing(status)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return Throttled(status, retry_after(response))
+        case HTTPStatus.SERVICE_UNAVAILABLE if (wait := retry_after(response)) is not None:
+            return Throttled(status, wait)
+        case _ if 200 <= status < 300:  # noqa: PLR2004  # the class of success
+            return None
+        case _ if 300 <= status < 500:  # noqa: PLR2004  # redirects and the caller's faults
+            return Refused(status, detail)
+        case _:
+            return Broken(Reason.SERVER_ERROR, status, detail)
+
+
+def malformed(response: Response, detail: str) -> Broken:
+    """Say that a success has a body that means nothing; `detail` tells what was expected, never the body."""
+    return Broken(Reason.MALFORMED, response.status, detail)
+
+
+def read_json(response: Response) -> object:
+    """Return the body's JSON value; `Broken` if it has none, `Refused` if it has no body where one must be."""
+    if not response.body.strip():
+        return Refused(response.status, "a success without a body")
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return malformed(response, "expected JSON")
+
+
+def read_as(model: type[M], response: Response) -> M | Broken | Refused:
+    """Read a JSON body as `model`."""
+    value = read_json(response)
+    if isinstance(value, Broken | Refused):
+        return value
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        return malformed(response, explain(error)[:300])
+
+
+def error_code(response: Response) -> str:
+    """Find the vendor's word for an error, for the log: a code, never free text, which may hold anything."""
+    try:
+        value = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return ""
+    for key in ("detail", "errors", "code", "Code", "__type", "type", "error"):
+        inner = value.get(key) if isinstance(value, Mapping) else None
+        inner = inner[0] if isinstance(inner, list) and inner else inner
+        inner = inner.get("code", inner.get("type")) if isinstance(inner, Mapping) else inner
+        if isinstance(inner, str | int) and re.fullmatch(r"[\w.:#/-]{1,100}", str(inner)):
+            return str(inner)
+    return ""

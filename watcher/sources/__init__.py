@@ -1,0 +1,1 @@
+"""Where watch requests come from. Each file is one kind of source, behind `ports.Source`."""
