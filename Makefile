@@ -1,0 +1,44 @@
+# Everything that is needed besides python3, python3-venv and make is set up here, in .venv, from requirements.lock.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock clean
+
+help:            ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY)   ## everything at once on this machine, in less than 20 seconds
+	@$(RUN)/watcher demo
+
+test: $(READY)   ## all tests, and the coverage of the pure parts
+	$(RUN)/python -m pytest -n auto --cov --cov-report= tests
+	$(RUN)/python -m coverage report --include='watcher/core/*,watcher/providers/*' --fail-under=100
+
+lint: $(READY)   ## style, types, layers
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: $(READY) ## what ruff can mend by itself
+	$(RUN)/ruff check --fix
+	$(RUN)/ruff format
+
+bench: $(READY)  ## measurements, side by side with what we compare to
+	PYTHONPATH=tests $(RUN)/python -m bench
+
+lock:            ## requirements.lock anew, with hashes and without hosts (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --all-extras --group dev --group build pyproject.toml -o requirements.lock
+
+clean:           ## forget the set-up
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
