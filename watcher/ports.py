@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from watcher.core.model import (
     Ask,
     Broken,
+    Condition,
     Delivery,
     Denied,
     Event,
@@ -16,6 +17,7 @@ from watcher.core.model import (
     Intent,
     Outcome,
     Params,
+    Report,
     Settled,
     State,
     Step,
@@ -196,6 +198,12 @@ class Admission(StrEnum):
     REJECTED = "rejected"
 
 
+REFUSALS = {
+    Admission.CONFLICT: "conflict: the id is known with another provider or other params",
+    Admission.UNKNOWN: "unknown: there is no watch of this id",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The little that the schedule keeps of an open watch; `row` grows in the order in which they were stored."""
@@ -268,6 +276,15 @@ class Store(Protocol):
         name in `Event.to`, due at once; it is the head of its lane (webhook and watch) if nothing waits before it.
         """
 
+    async def conditions(self) -> list[Condition]:
+        """Return the last condition of each provider that was ever down."""
+
+    async def report(self, report: Report) -> None:
+        """Write what happened to a provider as a whole, its event and its deliveries; all of it or nothing.
+
+        The deliveries are a lane of the provider's own.
+        """
+
     async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
         """Return the deliveries of a webhook that may be sent now: due, and first of their lanes; oldest due first."""
 
@@ -304,7 +321,7 @@ class DeliveryRow:
     id: int
     webhook: str
     event_id: str
-    sequence: int
+    sequence: int | None
     status: str
     attempts: int
     due_at: datetime | None
@@ -325,7 +342,7 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What `watcher status` needs: numbers by provider and state, by webhook, and who owns the store."""
+    """What `watcher status` needs: numbers by provider and state, by webhook, what is down, and whose it is."""
 
     watches: Mapping[tuple[str, str], int]
     troubled: Mapping[str, int]
@@ -334,6 +351,7 @@ class Overview:
     exhausted: Mapping[str, int]
     rejected: int
     intents: int
+    down: Mapping[str, str]
     owner: str | None
 
 

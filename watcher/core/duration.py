@@ -10,7 +10,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = timedelta(days=3650)
 EXPECTED = 'expected a duration: a number of seconds, or a number with a unit: "250ms", "0.5s", "10m", "2h", "3d"'
 
-_WRITTEN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_WRITTEN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
 
 
 def parse_duration(written: object) -> timedelta:

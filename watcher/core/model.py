@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -10,6 +10,8 @@ from watcher.core.wire import Fault, Request
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Params: TypeAlias = Mapping[str, Json]
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 # --- what is watched ------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ class Watch:
     """One operation that is followed until it is finished.
 
     `uid` is ours, random, and makes the event ids; `id` is the sender's. `webhooks` is None for all.
-    `sequence` is that of the last event; `epoch` that of the lease under which this value was loaded.
+    `sequence` and `changed_at` are those of the last event; `epoch` is of the lease under which this was loaded.
     """
 
     uid: str
@@ -146,7 +148,8 @@ class Watch:
     def deadline_at(self) -> datetime:
         """When the watch ends as `expired`: counted from a scheduled start, else from submission."""
         scheduled = self.snapshot.not_before if self.snapshot else None
-        return max(self.submitted_at, scheduled or self.submitted_at) + self.deadline
+        start = max(self.submitted_at, scheduled or self.submitted_at)
+        return start + min(self.deadline, END_OF_TIME - start)
 
 
 # --- what an answer means -------------------------------------------------------------------------------------
@@ -241,19 +244,24 @@ class EventType(StrEnum):
     TROUBLE = "watch.trouble"
     RECOVERED = "watch.recovered"
     FINISHED = "watch.finished"
+    PROVIDER_DOWN = "provider.down"
+    PROVIDER_UP = "provider.up"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change, with an id that never changes; `to` names the webhooks it goes to, decided as it is committed."""
+    """One change, with an id that never changes; `to` names the webhooks it goes to, decided as it is committed.
+
+    `watch` and `sequence` are None for what happened to a provider as a whole; `uid` is then its condition's.
+    """
 
     id: str
     type: EventType
     at: datetime
     uid: str
-    watch: str
+    watch: str | None
     provider: str
-    sequence: int
+    sequence: int | None
     body: bytes
     to: tuple[str, ...] = ()
 
@@ -272,6 +280,28 @@ class Step:
     wait: timedelta | None = None
     writes: bool = False
     intent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is wrong with a provider as a whole: `reason` is None while nothing is.
+
+    `uid` is ours, random, and makes the event ids; `sequence` counts its events.
+    """
+
+    provider: str
+    uid: str
+    sequence: int = 0
+    reason: Reason | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """That a provider as a whole went down or came back: its new condition, and the event that says so."""
+
+    condition: Condition
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)

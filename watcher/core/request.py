@@ -1,11 +1,22 @@
 """A watch request as its sender wrote it (SPEC.md, section 3): reading and checking its shape, and its id."""
 
 import hashlib
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
 
 from watcher.core.duration import Duration
 from watcher.core.errors import RequestError
@@ -13,6 +24,8 @@ from watcher.core.model import Params
 
 MOST_LABELS = 20
 MOST_BYTES = 256 * 1024
+MOST_LEVELS = 100  # orjson writes at most 254, and an event wraps the params in its own
+EXPECTED_TIME = "expected an RFC 3339 time with an offset, such as 2026-11-23T07:30:00Z"
 
 
 def _printable(text: str) -> str:
@@ -22,11 +35,31 @@ def _printable(text: str) -> str:
     return text
 
 
+def _rfc3339(written: object) -> object:
+    if not isinstance(written, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]", written, re.ASCII):
+        raise ValueError(EXPECTED_TIME)
+    return written
+
+
 def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        msg = "expected an RFC 3339 time with an offset, such as 2026-11-23T07:30:00Z"
-        raise ValueError(msg)
+    if moment.tzinfo is None or not 1970 < moment.year < 9000:  # noqa: PLR2004  # room for offsets and deadlines
+        raise ValueError(EXPECTED_TIME)
     return moment.astimezone(UTC)
+
+
+def _flat(params: Params) -> Params:
+    level: list[JsonValue] = [*params.values()]
+    for _ in range(MOST_LEVELS):
+        level = [part for value in level for part in _parts(value)]
+    if level:
+        raise ValueError(f"expected at most {MOST_LEVELS} levels")
+    return params
+
+
+def _parts(value: JsonValue) -> Iterable[JsonValue]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
@@ -40,13 +73,13 @@ class WatchRequest(BaseModel):
 
     id: Id | None = None
     provider: str
-    params: dict[str, JsonValue]
+    params: Annotated[dict[str, JsonValue], AfterValidator(_flat)]
     webhooks: list[str] | None = None
     callback_url: str | None = None
     callback_secret: str | None = Field(default=None, repr=False)
     labels: Annotated[dict[str, Label], Field(max_length=MOST_LABELS)] = {}
     deadline: Duration | None = None
-    submitted_at: Annotated[datetime, AfterValidator(_aware)] | None = None
+    submitted_at: Annotated[datetime, BeforeValidator(_rfc3339), AfterValidator(_aware)] | None = None
 
     @property
     def watch_id(self) -> str:

@@ -1,6 +1,6 @@
 """When to ask again: pace and back-off. Whatever waits gets its answer here; nothing here waits."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -46,3 +46,37 @@ def back_off(terms: Pace, *, failures: int, dice: float) -> timedelta:
 
 def _jittered(terms: Pace, wait: timedelta, dice: float) -> timedelta:
     return min(max(wait * (1 + JITTER * (2 * dice - 1)), terms.min), terms.max)
+
+
+def next_poll(  # each is one of the things that decide it
+    terms: Pace,
+    *,
+    now: datetime,
+    since: datetime,
+    deadline_at: datetime,
+    dice: float,
+    not_before: datetime | None = None,
+    retry_after: timedelta = timedelta(0),
+) -> timedelta:
+    """Return how long to wait after a poll that was seen.
+
+    `since` is the last change, or acceptance. Until `not_before`, a scheduled start, it is asked slowly. The poll at
+    the deadline is not missed, `retry_after` is kept, and nothing comes sooner than `min`.
+    """
+    if not_before is not None and now < not_before:
+        wait = min(terms.max, not_before - now)
+    else:
+        wait = pace(terms, quiet=now - max(since, not_before or since), dice=dice)
+    return until(wait, terms, now=now, deadline_at=deadline_at, retry_after=retry_after)
+
+
+def until(
+    wait: timedelta,
+    terms: Pace,
+    *,
+    now: datetime,
+    deadline_at: datetime,
+    retry_after: timedelta = timedelta(0),
+) -> timedelta:
+    """Bound a wait: not past the deadline, but never sooner than `min` or `retry_after`."""
+    return max(min(wait, deadline_at - now), terms.min, retry_after)

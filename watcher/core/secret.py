@@ -33,6 +33,11 @@ class Secret:
         """Does the secret stand in the configuration itself?"""
         return not self.reference
 
+    @property
+    def is_resolved(self) -> bool:
+        """Can it be revealed?"""
+        return self._value is not None
+
     def reveal(self) -> str:
         """Return the secret itself.
 

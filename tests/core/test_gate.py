@@ -1,0 +1,90 @@
+"""When an account may be asked next: its rate, its pauses, and its health together."""
+
+from datetime import timedelta
+
+from watcher.core.gate import PAUSE, Gate
+from watcher.core.model import Broken, Reason, Throttled
+from watcher.core.wire import Fault
+
+REFUSED = Broken(Reason.UNREACHABLE, fault=Fault.CONNECTION)
+
+
+def gate(rate: float = 5.0, burst: int = 5, reason: Reason | None = None) -> Gate:
+    return Gate(rate=rate, burst=burst, now=0.0, reason=reason)
+
+
+def taken(gate: Gate, *, start: float, end: float) -> list[float]:
+    """Return when polls got through, each tried again when it was told to."""
+    now, moments = start, []
+    while now < end:
+        wait = gate.take(now=now)
+        if wait > 0:
+            now += wait
+        else:
+            moments.append(now)
+    return moments
+
+
+def most_in_a_second(moments: list[float]) -> int:
+    return max(sum(at <= other < at + 1 for other in moments) for at in moments)
+
+
+def test_the_rate_and_the_burst_hold() -> None:
+    moments = taken(gate(), start=0.0, end=60.0)
+    assert 295 <= len(moments) <= 301
+    assert most_in_a_second(moments) <= 10
+
+
+def test_nothing_is_sent_before_retry_after_and_then_at_half_the_rate_and_more_and_more() -> None:
+    throttled = gate()
+    taken(throttled, start=0.0, end=10.0)
+    assert throttled.note("w", Throttled(429, timedelta(seconds=20)), watches=9, now=10.0) == 20
+    moments = taken(throttled, start=10.0, end=400.0)
+    assert moments[0] >= 30.0
+    assert most_in_a_second([at for at in moments if at < 40]) <= 4
+    assert 24 <= len([at for at in moments if 30 <= at < 40]) <= 28
+    assert 49 <= len([at for at in moments if 380 <= at < 390]) <= 51
+
+
+def test_it_is_one_pause_however_many_polls_in_flight_are_told_of_it() -> None:
+    throttled = gate()
+    assert throttled.note("a", Throttled(429, timedelta(seconds=20)), watches=9, now=0.0) == 20
+    assert throttled.note("b", Throttled(429, timedelta(seconds=20)), watches=9, now=0.5) is None
+    moments = taken(throttled, start=0.5, end=40.0)
+    assert moments[0] >= 20.5
+    assert len([at for at in moments if at < 30.5]) >= 24  # halved once, not twice
+
+
+def test_a_provider_that_does_not_say_for_how_long_is_left_alone_for_a_while() -> None:
+    throttled = gate()
+    assert throttled.note("w", Throttled(429), watches=9, now=0.0) == PAUSE
+    assert taken(throttled, start=0.0, end=PAUSE + 5)[0] >= PAUSE
+
+
+def test_a_provider_that_is_down_is_probed_by_one_at_a_time() -> None:
+    down = gate()
+    for name in "abcde":
+        assert down.note(name, REFUSED, watches=9, now=1.0) is None
+    assert down.reason is Reason.UNREACHABLE
+    (first, *others) = taken(down, start=1.0, end=100.0)
+    assert first == 11.0
+    assert not others
+    down.note("f", None, watches=9, now=12.0)
+    assert down.take(now=12.0) == 0
+
+
+def test_what_was_down_before_a_restart_is_probed_once_before_all_go() -> None:
+    assert taken(gate(reason=Reason.DENIED), start=0.0, end=100.0) == [0.0]
+
+
+def test_a_low_rate_with_a_large_burst_slows_down_by_half_and_no_more() -> None:
+    slow = gate(rate=0.1, burst=20)
+    slow.note("w", Throttled(429, timedelta(seconds=1)), watches=9, now=0.0)
+    assert taken(slow, start=0.0, end=30.0)[0] <= 21.0
+
+
+def test_the_rate_never_falls_below_its_floor() -> None:
+    slow = gate(rate=64.0, burst=1)
+    for now in range(100):
+        slow.note("w", Throttled(429, timedelta(0)), watches=9, now=float(now) / 100)
+    assert taken(slow, start=1.0, end=4.0)

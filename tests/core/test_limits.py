@@ -1,0 +1,56 @@
+from itertools import combinations_with_replacement
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.core.limits import TokenBucket
+
+RATES = st.sampled_from([0.1, 1 / 3, 1.0, 5.0, 7.3, 1000.0])
+BURSTS = st.integers(1, 20)
+STARTS = st.sampled_from([0.0, 1234.5, 1e6, 1e9])
+GAPS = st.lists(st.floats(0, 20), max_size=40)
+
+
+def test_after_a_start_there_is_one_token_whatever_the_burst() -> None:
+    bucket = TokenBucket(rate=4, burst=5, now=100.0)
+    assert bucket.take(now=100.0) == 0
+    assert bucket.take(now=100.0) == 0.25
+
+
+def test_after_a_rest_there_is_a_burst_and_no_more() -> None:
+    bucket = TokenBucket(rate=4, burst=3, now=0.0)
+    assert [bucket.take(now=1000.0) for _ in range(4)] == [0, 0, 0, 0.25]
+
+
+def test_a_refusal_takes_nothing() -> None:
+    bucket = TokenBucket(rate=4, burst=1, now=0.0)
+    assert [bucket.take(now=now) for now in (0.0, 0.0, 0.125, 0.25)] == [0, 0.25, 0.125, 0]
+
+
+def test_a_clock_that_goes_back_brings_no_tokens() -> None:
+    bucket = TokenBucket(rate=1, burst=1, now=100.0)
+    assert [bucket.take(now=now) for now in (100.0, 50.0, 100.5, 101.0)] == [0, 51.0, 0.5, 0]
+
+
+@given(rate=RATES, burst=BURSTS, start=STARTS, gaps=GAPS)
+def test_no_window_sees_more_than_burst_and_rate_times_its_length(
+    rate: float, burst: int, start: float, gaps: list[float]
+) -> None:
+    bucket, now, admitted = TokenBucket(rate=rate, burst=burst, now=start), start, []
+    for gap in gaps:
+        now += gap / rate
+        admitted += [now for _ in range(3) if bucket.take(now=now) == 0]
+    for (first, begin), (last, end) in combinations_with_replacement(enumerate(admitted), 2):
+        assert last - first + 1 <= burst + rate * (end - begin) + 1e-3
+
+
+@given(rate=RATES, burst=BURSTS, start=STARTS, gaps=GAPS)
+def test_who_waits_as_long_as_was_said_gets_a_token(rate: float, burst: int, start: float, gaps: list[float]) -> None:
+    bucket, now = TokenBucket(rate=rate, burst=burst, now=start), start
+    for gap in gaps:
+        now += gap / rate
+        waits = [bucket.take(now=now)]
+        while waits[-1] > 0:
+            now += waits[-1]
+            waits.append(bucket.take(now=now))
+        assert len(waits) <= 3  # the last of them only rounds

@@ -1,0 +1,60 @@
+"""What is asked when: the open watches of one account, in memory, by due time. It neither waits nor asks."""
+
+import heapq
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+
+from watcher.core.model import Params, Trouble
+
+
+@dataclass(slots=True)
+class Entry:
+    """The little that is kept of an open watch.
+
+    `digest` is of the body that was seen last and is on disk; None while the next answer must be read whatever it is.
+    `trouble` is the spell so far, which the store knows only once it was told.
+    """
+
+    uid: str
+    id: str
+    params: Params
+    since: datetime
+    deadline_at: datetime
+    not_before: datetime | None = None
+    digest: bytes | None = None
+    trouble: Trouble | None = None
+
+
+class Agenda:
+    """A heap of entries by the monotonic second in which they are due; equal ones in the order they came."""
+
+    __slots__ = ("_count", "_dropped", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._count = count()
+        self._dropped: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, entry: Entry, *, due: float) -> bool:
+        """Put an entry on; True if it is the next one now."""
+        heapq.heappush(self._heap, (due, next(self._count), entry))
+        return self._heap[0][2] is entry
+
+    def drop(self, uid: str) -> None:
+        """Forget an entry; one that is off the agenda now, as soon as it is put on again and due."""
+        self._dropped.add(uid)
+
+    def pop(self) -> Entry:
+        """Take off the entry that is due first."""
+        return heapq.heappop(self._heap)[2]
+
+    @property
+    def due(self) -> float | None:
+        """When the first entry is due; None if there is none."""
+        while self._heap and self._heap[0][2].uid in self._dropped:
+            self._dropped.remove(self.pop().uid)
+        return self._heap[0][0] if self._heap else None

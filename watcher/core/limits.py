@@ -1,0 +1,39 @@
+"""How much may be asked at a time. Values that are told the time; they neither know it nor wait."""
+
+RECOVERY = 300.0
+SLOWEST = 1 / 64
+
+
+class TokenBucket:
+    """At most `burst` at once and `rate` per second; `now` is seconds on any clock that never goes back.
+
+    It starts with one token, so that a restart is no way around the limit. Told to slow down it halves its rate, and
+    grows back by steady steps: from nothing to all of it within `RECOVERY` seconds.
+    """
+
+    __slots__ = ("_full_at", "_slow", "_slow_at", "burst", "rate")
+
+    def __init__(self, *, rate: float, burst: int, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._slow = rate
+        self._slow_at = now
+        self._full_at = now + (burst - 1) / rate  # a moment, not a level: a level never quite reaches 1 by adding
+
+    def take(self, *, now: float) -> float:
+        """Take one token and return 0, or take none and return the seconds until there is one."""
+        wait = self._full_at - (self.burst - 1) / self.rate - now
+        if wait > 0:
+            return wait
+        self._full_at = max(self._full_at, now) + 1 / self.rate_at(now=now)
+        return 0.0
+
+    def rate_at(self, *, now: float) -> float:
+        """Return how many tokens a second there are now."""
+        return min(self.rate, self._slow + self.rate * (now - self._slow_at) / RECOVERY)
+
+    def slow_down(self, *, now: float) -> None:
+        """Halve the rate, and leave nothing in the bucket."""
+        self._slow = max(self.rate_at(now=now) / 2, self.rate * SLOWEST)
+        self._slow_at = now
+        self._full_at = max(self._full_at, now + 1 / self._slow + (self.burst - 1) / self.rate)
