@@ -1,5 +1,6 @@
 """The keys that every provider's section has (SPEC.md, section 2). What one vendor needs stands in its own file."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, ClassVar, TypeAlias
 from urllib.parse import quote, urlsplit
@@ -13,10 +14,17 @@ from watcher.core.request import explain
 from watcher.core.schedule import Pace
 
 
-def _root(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError('expected scheme, host and an optional prefix, such as "https://api.example.com"')
+def root(url: str) -> str:
+    """Check what paths are appended to; it goes on the wire as it is written."""
+    expected = 'expected scheme, host and an optional prefix, such as "https://api.example.com"'
+    try:
+        parts = urlsplit(url)
+        reachable = parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        raise ValueError(expected) from None
+    extra = parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in {"http", "https"} or not reachable or extra or not re.fullmatch(r"[!-~]+", url):
+        raise ValueError(expected)
     return url.rstrip("/")
 
 
@@ -26,7 +34,7 @@ def _some(duration: timedelta) -> timedelta:
     return duration
 
 
-Root: TypeAlias = Annotated[str, AfterValidator(_root)]
+Root: TypeAlias = Annotated[str, AfterValidator(root)]
 SomeTime: TypeAlias = Annotated[Duration, AfterValidator(_some)]
 
 

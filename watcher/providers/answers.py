@@ -8,13 +8,29 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from watcher.core.model import Broken, Denied, Missing, Reason, Refused, Throttled, Unseen
+from watcher.core.model import Broken, Denied, Json, Missing, Reason, Refused, Throttled, Unseen
 from watcher.core.request import explain
 from watcher.core.wire import Response
 
 LONGEST_PAUSE = timedelta(hours=24)
+
+_CODE = re.compile(r"[\w.:#/-]{1,100}")
+_SEPARATORS = str.maketrans("", "", "_- ")
+
+
+class Part(BaseModel):
+    """A JSON object of a vendor: what decides is declared, and strict; the rest may be shown as detail."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
+    __pydantic_extra__: dict[str, JsonValue]
+
+    def detail(self, *names: str) -> dict[str, Json]:
+        """Pick undeclared fields by name, in that order; what is absent or null is left out."""
+        found = self.__pydantic_extra__
+        return {name: found[name] for name in names if found.get(name) is not None}
+
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -22,8 +38,8 @@ M = TypeVar("M", bound=BaseModel)
 def retry_after(response: Response) -> timedelta | None:
     """Read `Retry-After`: seconds or an HTTP date, 0 to 24 hours; None if there is none or it means nothing."""
     written = response.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}", written, re.ASCII):
-        wait = timedelta(seconds=int(written))
+    if re.fullmatch(r"\d{1,18}", written, re.ASCII):
+        wait = timedelta(seconds=min(int(written), LONGEST_PAUSE.total_seconds()))
     else:
         try:
             moment = parsedate_to_datetime(written)
@@ -36,6 +52,8 @@ def retry_after(response: Response) -> timedelta | None:
 def unseen(response: Response) -> Unseen | None:
     """Return what the HTTP status alone says; None for a 2xx, whose body must be read."""
     status = response.status
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return None
     detail = error_code(response)
     match status:
         case HTTPStatus.UNAUTHORIZED:
@@ -48,9 +66,7 @@ def unseen(response: Response) -> Unseen | None:
             return Throttled(status, retry_after(response))
         case HTTPStatus.SERVICE_UNAVAILABLE if (wait := retry_after(response)) is not None:
             return Throttled(status, wait)
-        case _ if 200 <= status < 300:  # noqa: PLR2004  # the class of success
-            return None
-        case _ if 300 <= status < 500:  # noqa: PLR2004  # redirects and the caller's faults
+        case _ if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return Refused(status, detail)
         case _:
             return Broken(Reason.SERVER_ERROR, status, detail)
@@ -66,9 +82,24 @@ def read_json(response: Response) -> object:
     if not response.body.strip():
         return Refused(response.status, "a success without a body")
     try:
-        return orjson.loads(response.body)
-    except orjson.JSONDecodeError:
+        return loads(response.body)
+    except ValueError:
         return malformed(response, "expected JSON")
+
+
+def loads(body: bytes) -> Json:
+    """Read JSON that can be written again inside an event: orjson reads about 1,000 levels and writes 254.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    value: Json = orjson.loads(body)
+    try:
+        orjson.dumps([[[[value]]]])
+    except orjson.JSONEncodeError as error:
+        raise ValueError(str(error)) from None
+    return value
 
 
 def read_as(model: type[M], response: Response) -> M | Broken | Refused:
@@ -76,10 +107,17 @@ def read_as(model: type[M], response: Response) -> M | Broken | Refused:
     value = read_json(response)
     if isinstance(value, Broken | Refused):
         return value
+    if not isinstance(value, dict):
+        return malformed(response, "expected a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:
         return malformed(response, explain(error)[:300])
+
+
+def folded(word: str) -> str:
+    """Fold a status for exact comparison: vendors write `PARTIAL_SUCCESS`, `partialSuccess`, `un-delivered`."""
+    return word.translate(_SEPARATORS).lower()
 
 
 def error_code(response: Response) -> str:
@@ -92,6 +130,6 @@ def error_code(response: Response) -> str:
         inner = value.get(key) if isinstance(value, Mapping) else None
         inner = inner[0] if isinstance(inner, list) and inner else inner
         inner = inner.get("code", inner.get("type")) if isinstance(inner, Mapping) else inner
-        if isinstance(inner, str | int) and re.fullmatch(r"[\w.:#/-]{1,100}", str(inner)):
+        if isinstance(inner, str | int) and not isinstance(inner, bool) and _CODE.fullmatch(str(inner)):
             return str(inner)
     return ""
