@@ -1,0 +1,197 @@
+"""What the commands ask of an SQLite file: reads only, beside a running owner, and never makes one."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import orjson
+from anyio import to_thread
+
+from watcher.core.model import State, Watch
+from watcher.ports import DeliveryRow, EventRow, Overview, RejectedRow, WatchRow
+from watcher.stores.rows import EventColumns, WatchColumns, micros_or_none, moment
+from watcher.stores.sqlite_file import open_read_only
+from watcher.stores.sqlite_lock import owner
+from watcher.stores.sqlite_thread import SqliteThread
+
+
+class SqliteRecords:
+    """`ports.Records` on one SQLite file. Made by `open`, on the running loop."""
+
+    def __init__(self, path: Path, *, reader: SqliteThread) -> None:
+        """Read what `open` has opened."""
+        self._path = path
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the database.
+
+        Raises:
+            StoreError: there is none, it cannot be opened, or another version wrote it.
+
+        """
+        reader = await to_thread.run_sync(open_read_only, path)
+        return cls(path, reader=SqliteThread(reader, name="store-records", begin="BEGIN"))
+
+    async def close(self) -> None:
+        """Close; idempotent."""
+        await self._reader.close()
+
+    async def watches(
+        self,
+        *,
+        state: State | str | None = None,
+        provider: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[WatchRow]:
+        """Return watches by row; one that was never seen counts as pending."""
+        asked = {
+            "state": state,
+            "provider": provider,
+            "labels": None if labels is None else orjson.dumps(dict(labels)).decode(),
+            "after": after,
+            "limit": limit,
+        }
+        rows = await self._reader.run(lambda db: db.execute(WATCHES, asked).fetchall())
+        return [WatchRow(row=row, watch=WatchColumns(*columns).value(epoch=0)) for row, *columns in rows]
+
+    async def find(self, id: str) -> Watch | None:
+        """Return the watch of a sender's id."""
+        found = await self._reader.run(lambda db: db.execute(FIND, (id,)).fetchone())
+        return None if found is None else WatchColumns(*found).value(epoch=0)
+
+    async def events(
+        self, *, after: int = 0, watch: str | None = None, since: datetime | None = None, limit: int = 100
+    ) -> list[EventRow]:
+        """Return events by cursor; `watch` is a sender's id."""
+        asked = {"after": after, "watch": watch, "since": micros_or_none(since), "limit": limit}
+        sql = EVENTS if watch is None else EVENTS_OF_WATCH
+        rows = await self._reader.run(lambda db: db.execute(sql, asked).fetchall())
+        return [EventRow(cursor=cursor, event=EventColumns(*columns).value()) for cursor, *columns in rows]
+
+    async def deliveries(self, *, watch: str, limit: int = 1000) -> list[DeliveryRow]:
+        """Return the deliveries of a watch, by sequence; `watch` is a sender's id."""
+        rows = await self._reader.run(lambda db: db.execute(DELIVERIES, (watch, limit)).fetchall())
+        return [
+            DeliveryRow(
+                id=row,
+                webhook=webhook,
+                event_id=event_id,
+                sequence=sequence,
+                status=status,
+                attempts=attempts,
+                due_at=moment(due_at) if status == "waiting" else None,
+                last_status=last_status,
+                last_error=last_error,
+            )
+            for row, webhook, event_id, sequence, status, attempts, due_at, last_status, last_error in rows
+        ]
+
+    async def rejected(self, *, limit: int = 100) -> list[RejectedRow]:
+        """Return refused requests, newest first."""
+        sql = "SELECT at, source, place, reason, raw FROM rejected ORDER BY id DESC LIMIT ?"
+        rows = await self._reader.run(lambda db: db.execute(sql, (limit,)).fetchall())
+        return [
+            RejectedRow(at=moment(at), source=source, where=place, reason=reason, raw=raw)
+            for at, source, place, reason, raw in rows
+        ]
+
+    async def overview(self) -> Overview:
+        """Return the numbers of `watcher status`."""
+        return await self._reader.run(partial(_overview, path=self._path))
+
+
+WATCHES = """
+    SELECT w.row, w.uid, w.id, w.provider, w.params, w.labels, w.webhooks, w.submitted_at, w.accepted_at, w.deadline,
+        w.sequence, w.changed_at, w.trouble, w.ending, w.finished_at, o.snapshot
+    FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
+    WHERE w.row > :after
+        AND (:provider IS NULL OR w.provider = :provider)
+        AND (
+            :state IS NULL
+            OR :state = coalesce(w.ending, w.state, 'pending')
+            OR :state = 'open' AND w.ending IS NULL
+            OR :state = 'trouble' AND w.ending IS NULL AND w.trouble IS NOT NULL
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM json_each(:labels) AS wanted WHERE NOT EXISTS (
+                SELECT 1 FROM json_each(w.labels) AS label WHERE label.key = wanted.key AND label.value = wanted.value
+            )
+        )
+    ORDER BY w.row
+    LIMIT :limit
+"""
+
+FIND = """
+    SELECT w.uid, w.id, w.provider, w.params, w.labels, w.webhooks, w.submitted_at, w.accepted_at, w.deadline,
+        w.sequence, w.changed_at, w.trouble, w.ending, w.finished_at, o.snapshot
+    FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
+    WHERE w.id = ?
+"""
+
+EVENTS = """
+    SELECT e.cursor,
+        e.id, e.type, e.at, coalesce(w.uid, c.uid), w.id, coalesce(w.provider, c.provider), e.sequence, e.body
+    FROM events AS e LEFT JOIN watches AS w ON w.row = e.watch LEFT JOIN conditions AS c ON c.row = -e.watch
+    WHERE e.cursor > :after AND (:since IS NULL OR e.at >= :since)
+    ORDER BY e.cursor
+    LIMIT :limit
+"""
+
+EVENTS_OF_WATCH = """
+    SELECT e.cursor, e.id, e.type, e.at, w.uid, w.id, w.provider, e.sequence, e.body
+    FROM watches AS w JOIN events AS e ON e.watch = w.row
+    WHERE w.id = :watch AND e.cursor > :after AND (:since IS NULL OR e.at >= :since)
+    ORDER BY e.sequence
+    LIMIT :limit
+"""
+
+DELIVERIES = """
+    SELECT d.id, d.webhook, e.id, e.sequence, d.status, d.attempts, d.due_at, a.status, a.error
+    FROM watches AS w
+    JOIN events AS e ON e.watch = w.row
+    JOIN deliveries AS d ON d.event = e.cursor
+    LEFT JOIN attempts AS a ON a.id = (SELECT max(id) FROM attempts WHERE delivery = d.id)
+    WHERE w.id = ?
+    ORDER BY e.sequence, d.id
+    LIMIT ?
+"""
+
+
+def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
+    """Ask for each number; the job is one transaction, so they fit together."""
+    by_state = db.execute(
+        "SELECT provider, coalesce(ending, state, 'pending') AS word, count(*) FROM watches GROUP BY provider, word"
+    ).fetchall()
+    troubled = db.execute(
+        "SELECT provider, count(*) FROM watches WHERE ending IS NULL AND trouble IS NOT NULL GROUP BY provider"
+    ).fetchall()
+    waiting = db.execute(
+        """
+        SELECT webhook, count, at FROM events JOIN (
+            SELECT webhook, count(*) AS count, min(event) AS oldest
+            FROM deliveries WHERE status = 'waiting' GROUP BY webhook
+        ) ON cursor = oldest
+        """
+    ).fetchall()
+    exhausted = db.execute(
+        "SELECT webhook, count(*) FROM deliveries WHERE status = 'exhausted' GROUP BY webhook"
+    ).fetchall()
+    rejected, intents = db.execute("SELECT (SELECT count(*) FROM rejected), (SELECT count(*) FROM intents)").fetchone()
+    return Overview(
+        watches={(provider, word): count for provider, word, count in by_state},
+        troubled=dict(troubled),
+        waiting={webhook: count for webhook, count, _ in waiting},
+        oldest_waiting={webhook: moment(at) for webhook, _, at in waiting},
+        exhausted=dict(exhausted),
+        rejected=rejected,
+        intents=intents,
+        down=dict(db.execute("SELECT provider, reason FROM conditions WHERE reason IS NOT NULL").fetchall()),
+        owner=owner(path),
+    )
