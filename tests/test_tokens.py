@@ -1,0 +1,285 @@
+from datetime import timedelta
+from types import SimpleNamespace
+
+import anyio
+import orjson
+import pytest
+from aioresponses import aioresponses
+from botocore.exceptions import ClientError, EndpointConnectionError
+from scripted import NOON, FakeClock, FakeTransport, answered
+
+from watcher.core.model import Broken, Denied, Grant, Reason, Throttled
+from watcher.core.wire import Fault, NoAnswer, Response
+from watcher.ports import Provider
+from watcher.providers.chime import Chime
+from watcher.providers.d7 import D7
+from watcher.providers.ukg import Ukg
+from watcher.tokens import Tokens
+from watcher.transport import open_transport
+
+LOGIN = "POST https://api.example.com/auth/v1/login/application"
+DOWN = NoAnswer(Fault.CONNECTION, "refused")
+D7_SECTION = {"base_url": "https://api.example.com", "client_id": "id", "client_secret": "shh"}
+OPENAM = {"type": "openam", "username": "u", "password": "p", "client_id": "c", "client_secret": "s"}
+
+
+def login(token: str, **more: object) -> Response:
+    return answered(200, orjson.dumps({"access_token": token, **more}))
+
+
+class World:
+    """The tokens of one account, with a clock and a transport that do as they are told."""
+
+    def __init__(self, *script: Response | NoAnswer, provider: Provider | None = None) -> None:
+        self.clock = FakeClock()
+        self.transport = FakeTransport(list(script))
+        self.tokens = Tokens(provider or d7(), transport=self.transport, clock=self.clock)
+        self.seen: list[object] = []
+
+    async def ask(self, *, instead_of: Grant | None = None) -> None:
+        self.seen.append(await self.tokens.grant(instead_of=instead_of))
+
+    async def grant(self, *, instead_of: Grant | None = None) -> Grant:
+        grant = await self.tokens.grant(instead_of=instead_of)
+        assert isinstance(grant, Grant)
+        return grant
+
+
+def d7() -> Provider:
+    return D7.model_validate(D7_SECTION)
+
+
+def ukg() -> Provider:
+    return Ukg.model_validate({"base_url": "https://ukg.example", "auth": OPENAM})
+
+
+def chime() -> Provider:
+    return Chime.model_validate({"region": "us-east-1", "timeout": "200ms"})
+
+
+async def test_an_account_with_a_token_of_its_own_needs_no_grant() -> None:
+    world = World(provider=D7.model_validate({"token": "its-own"}))
+    assert await world.tokens.grant() is None
+    assert world.transport.asked == []
+
+
+async def test_however_many_ask_at_once_one_login_is_made() -> None:
+    world = World(login("first", expires_in=3600))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(world.ask)
+
+    assert world.seen == [Grant({"token": "first"}, NOON + timedelta(hours=1))] * 50
+    assert world.transport.asked == [LOGIN]
+    assert world.transport.within == [timedelta(seconds=15)]
+
+
+@pytest.mark.parametrize(("lives", "renewed_after"), [(3600, 3540), (100, 90), (0, 5), (-50, 5)])
+async def test_a_grant_is_renewed_before_it_expires_and_never_at_once(lives: int, renewed_after: float) -> None:
+    expiring = Grant({"token": "first"}, NOON + timedelta(seconds=lives))
+    world = World(login("first"), login("second"))
+    world.tokens._keep(expiring)
+
+    world.clock.advance(renewed_after - 0.1)
+    assert await world.grant() is expiring
+    world.clock.advance(0.2)
+    assert (await world.grant()).values == {"token": "first"}
+    assert world.transport.asked == [LOGIN]
+
+
+async def test_a_grant_without_an_end_is_kept() -> None:
+    world = World(login("for-ever"))
+    first = await world.grant()
+    world.clock.advance(86400 * 365)
+    assert await world.grant() is first
+
+
+async def test_a_wall_clock_that_is_set_back_keeps_no_grant_too_long() -> None:
+    world = World(login("first", expires_in=3600), login("second", expires_in=3600))
+    await world.grant()
+    world.clock.advance(3550)
+    world.clock.wall -= timedelta(days=1)
+    assert (await world.grant()).values == {"token": "second"}
+
+
+async def test_however_many_polls_saw_the_401_one_renewal_is_made() -> None:
+    world = World(login("old"), login("new"))
+    old = await world.grant()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(lambda: world.ask(instead_of=old))
+
+    assert world.seen == [Grant({"token": "new"})] * 50
+    await world.ask(instead_of=old)  # a late one
+    assert world.transport.asked == [LOGIN] * 2
+
+
+async def test_a_grant_that_can_be_refreshed_is_and_once_that_is_refused_a_login_follows() -> None:
+    tokens_of = [login("a", refresh_token="r1"), login("b", refresh_token="r2"), answered(401), login("c")]
+    world = World(*tokens_of, provider=ukg())
+    first = await world.grant()
+    second = await world.grant(instead_of=first)
+    third = await world.grant(instead_of=second)
+
+    assert third == Grant({"token": "c"})
+    kinds = [request.body.partition(b"&")[0] for request in world.transport.history]
+    assert kinds == [b"grant_type=" + kind for kind in (b"password", b"refresh_token", b"refresh_token", b"password")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal"),
+    [
+        (answered(401), Denied(401)),
+        (answered(429, retry_after="7"), Throttled(429, timedelta(seconds=7))),
+        (answered(500), Broken(Reason.SERVER_ERROR, 500)),
+        (answered(200, b"<html>"), Broken(Reason.MALFORMED, 200, "expected JSON")),
+        (DOWN, Broken(Reason.UNREACHABLE, None, "login: refused", Fault.CONNECTION)),
+    ],
+)
+async def test_a_login_that_fails_is_the_answer_until_its_wait_is_over(
+    answer: Response | NoAnswer, refusal: object
+) -> None:
+    world = World(answer, login("at-last"))
+    for _ in range(10):
+        await world.ask()
+        world.clock.advance(0.49)
+    assert world.seen == [refusal] * 10
+    assert world.transport.asked == [LOGIN]
+    world.clock.advance(0.2)
+    assert await world.grant() == Grant({"token": "at-last"})
+
+
+async def test_the_waits_double_up_to_five_minutes_and_begin_anew_after_a_success() -> None:
+    world = World(*[DOWN] * 9, login("at-last"), DOWN, DOWN)
+    for wait in (5, 10, 20, 40, 80, 160, 300, 300, 300):
+        await world.ask()
+        asked = len(world.transport.asked)
+        world.clock.advance(wait - 0.1)
+        await world.ask()
+        assert len(world.transport.asked) == asked
+        world.clock.advance(0.2)
+
+    grant = await world.grant()
+    await world.ask(instead_of=grant)
+    world.clock.advance(5.1)
+    await world.ask(instead_of=grant)
+    assert world.transport.asked == [LOGIN] * 12
+
+
+async def test_what_is_held_is_not_asked_for_again_and_the_grant_stays_in_use() -> None:
+    world = World(login("useless"), login("better"))
+    useless = await world.grant()
+    world.tokens.hold(Denied(401, renewable=True))
+
+    assert await world.tokens.grant(instead_of=useless) == Denied(401, renewable=True)
+    assert await world.tokens.grant() is useless
+    world.clock.advance(5.1)
+    assert await world.grant(instead_of=useless) == Grant({"token": "better"})
+
+
+async def test_when_the_first_to_ask_is_cancelled_the_others_get_their_grant() -> None:
+    world = World(login("first"))
+    world.transport.gate = anyio.Event()
+    async with anyio.create_task_group() as others:
+        async with anyio.create_task_group() as first:
+            first.start_soon(world.ask)
+            await anyio.wait_all_tasks_blocked()
+            others.start_soon(world.ask)
+            others.start_soon(world.ask)
+            await anyio.wait_all_tasks_blocked()
+            first.cancel_scope.cancel()
+        world.transport.gate.set()
+
+    assert world.seen == [Grant({"token": "first"})] * 2
+    assert world.transport.asked == [LOGIN] * 2
+
+
+class Chain:
+    """What botocore's chain finds, one after the other; the last for ever."""
+
+    def __init__(self, *found: object) -> None:
+        self.found = list(found)
+        self.asked = 0
+
+    def get_credentials(self) -> object:
+        self.asked += 1
+        found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
+        if isinstance(found, Exception):
+            raise found
+        return found and SimpleNamespace(get_frozen_credentials=lambda: found)
+
+
+def keys(access: str, token: str | None = None) -> object:
+    return SimpleNamespace(access_key=access, secret_key="secret", token=token)
+
+
+async def test_the_keys_of_the_aws_chain_are_resolved_anew_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain(keys("first"), keys("second", "session"))
+    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
+    world = World(provider=chime())
+
+    first = await world.grant()
+    assert await world.grant() is first
+    world.clock.advance(300)
+    second = await world.grant()
+
+    assert first == Grant({"access_key_id": "first", "secret_access_key": "secret"}, NOON + timedelta(minutes=5))
+    assert second.values == {"access_key_id": "second", "secret_access_key": "secret", "session_token": "session"}
+    assert chain.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "refusal"),
+    [
+        (None, Denied(401, "no AWS credentials: set keys, or an instance role, or ~/.aws")),
+        (
+            EndpointConnectionError(endpoint_url="http://169.254.169.254?secret"),
+            Broken(Reason.UNREACHABLE, detail="AWS credentials: EndpointConnectionError"),
+        ),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "arn:secret"}}, "AssumeRole"),
+            Denied(403, "AWS credentials: AccessDenied"),
+        ),
+    ],
+)
+async def test_an_aws_chain_without_keys_says_why(
+    found: object, refusal: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain(found)
+    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
+    world = World(provider=chime())
+    assert [await world.tokens.grant(), await world.tokens.grant()] == [refusal] * 2
+    assert chain.asked == 1
+
+
+async def test_an_aws_chain_that_takes_too_long_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = anyio.Event()
+
+    async def never(*_: object, **__: object) -> None:
+        await release.wait()
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", never)
+    world = World(provider=chime())
+    expected = Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
+    assert await world.tokens.grant() == expected
+
+
+async def test_a_grant_is_in_no_repr() -> None:
+    world = World(login("canary-token", refresh_token="canary-refresh"), provider=ukg())
+    assert "canary" not in repr(await world.grant())
+
+
+async def test_over_aiohttp_a_refused_login_is_denied_and_then_one_is_granted(responses: aioresponses) -> None:
+    url = LOGIN.removeprefix("POST ")
+    responses.post(url, status=401, payload={"detail": {"code": "INVALID_CLIENT"}})
+    responses.post(url, payload={"access_token": "granted", "expires_in": 3600})
+    clock = FakeClock()
+    async with open_transport() as transport:
+        ours = Tokens(d7(), transport=transport, clock=clock)
+        refused = await ours.grant()
+        clock.advance(5.1)
+        granted = await ours.grant()
+
+    assert refused == Denied(401, "INVALID_CLIENT")
+    assert isinstance(granted, Grant)
+    assert granted.values == {"token": "granted"}

@@ -1,0 +1,87 @@
+"""One poll of one watch: authorize, send, read, and ask once more where that is needed. It keeps and logs nothing."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import TypeAlias
+
+from watcher.core.model import Ask, Broken, Denied, Final, Grant, Params, Reason, Seen
+from watcher.core.wire import Fault, NoAnswer, Request, Response
+from watcher.ports import Clock, Provider, Transport
+from watcher.tokens import Tokens
+
+MOST_REQUESTS = 5  # one, three more that answers ask for, and one again with a fresh token
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The very bytes that were seen last: nothing to read, nothing to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a poll brought; `digest` is of its body where the same body again would mean the same."""
+
+    outcome: Final
+    digest: bytes | None = None
+
+
+Polled: TypeAlias = Unchanged | Answered
+
+
+class Asker:
+    """Asks one account, with its credentials."""
+
+    def __init__(self, provider: Provider, *, transport: Transport, clock: Clock) -> None:
+        self._provider = provider
+        self._transport = transport
+        self._clock = clock
+        self._tokens = Tokens(provider, transport=transport, clock=clock)
+
+    async def poll(self, params: Params, *, digest: bytes | None) -> Polled:
+        """Ask for one watch; `digest` is that of the body seen last, None if the answer must be read.
+
+        Where credentials have run out, asks once more with fresh ones. All requests together end in the section's
+        `timeout`; a login has its own.
+        """
+        grant, renewed = await self._tokens.grant(), False
+        until = self._clock.monotonic() + self._provider.timeout.total_seconds()
+        request, after = self._provider.request(params), None
+        for _ in range(MOST_REQUESTS):
+            if not isinstance(grant, Grant | None):
+                return Answered(grant)
+            answer = await self._exchange(request, grant, until=until)
+            if isinstance(answer, NoAnswer):
+                return Answered(broken(answer))
+            known = _digest(answer) if after is None else None
+            if known is not None and known == digest:
+                return Unchanged()
+            outcome = self._provider.parse(params, answer, after=after)
+            if isinstance(outcome, Ask):
+                request, after = outcome.request, outcome
+            elif isinstance(outcome, Denied) and outcome.renewable and grant is not None and not renewed:
+                grant, renewed = await self._tokens.grant(instead_of=grant), True
+            else:
+                if isinstance(outcome, Denied) and outcome.renewable and renewed:
+                    self._tokens.hold(outcome)
+                return Answered(outcome, known if isinstance(outcome, Seen) else None)
+        return Answered(Broken(Reason.MALFORMED, detail="each answer asks for one more request"))
+
+    async def _exchange(self, request: Request, grant: Grant | None, *, until: float) -> Response | NoAnswer:
+        signed = self._provider.authorize(request, grant, now=self._clock.now(), nonce=secrets.token_hex(16))
+        return await self._transport.send(signed, within=timedelta(seconds=until - self._clock.monotonic()))
+
+
+def broken(answer: NoAnswer) -> Broken:
+    """Say what it means that there was no answer."""
+    odd = answer.fault in {Fault.TOO_LARGE, Fault.GARBAGE}
+    return Broken(Reason.MALFORMED if odd else Reason.UNREACHABLE, None, answer.detail, answer.fault)
+
+
+def _digest(answer: Response) -> bytes | None:
+    """Return the digest of a body that would mean the same if it came again; a `Retry-After` must be read each time."""
+    if answer.status != HTTPStatus.OK or "retry-after" in answer.headers:
+        return None
+    return blake2b(answer.body, digest_size=16).digest()

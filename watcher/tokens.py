@@ -1,0 +1,132 @@
+"""Keeps one account's grant fresh: logs in when it is needed, renews before it expires, one renewal at a time."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from math import inf
+from typing import TypeAlias, assert_never
+
+import anyio
+import anyio.to_thread
+
+from watcher.core.model import Broken, Denied, Grant, Reason, Throttled
+from watcher.core.wire import NoAnswer, Request
+from watcher.ports import AwsChain, Clock, Provider, Transport
+
+MARGIN = 60.0
+CHAIN_CHECKED_EVERY = timedelta(minutes=5)
+FIRST_WAIT = 5.0
+LONGEST_WAIT = 300.0
+
+Refusal: TypeAlias = Denied | Throttled | Broken
+
+
+class Tokens:
+    """The grant of one account. A login that fails is not hammered: its refusal is the answer until the next try."""
+
+    def __init__(self, provider: Provider, *, transport: Transport, clock: Clock) -> None:
+        self._provider = provider
+        self._transport = transport
+        self._clock = clock
+        self._one_at_a_time = anyio.Lock()
+        self._needs_login = provider.login(None) is not None
+        self._grant: Grant | None = None
+        self._fresh_until = 0.0
+        self._refusal: Refusal | None = None
+        self._wait = FIRST_WAIT
+        self._try_again_at = 0.0
+
+    async def grant(self, *, instead_of: Grant | None = None) -> Grant | Refusal | None:
+        """Return a grant that is fresh, and another than `instead_of`; None where none is needed, or why there is none.
+
+        However many ask at the same time, one login is made.
+        """
+        if not self._needs_login:
+            return None
+        if self._usable(instead_of):
+            return self._grant
+        async with self._one_at_a_time:
+            if self._usable(instead_of):
+                return self._grant
+            if self._refusal is not None and self._clock.monotonic() < self._try_again_at:
+                return self._refusal
+            return self._keep(await self._renew())
+
+    def _usable(self, instead_of: Grant | None) -> bool:
+        if self._grant is None or self._grant is instead_of:
+            return False
+        return self._clock.monotonic() < self._fresh_until
+
+    def hold(self, refusal: Refusal) -> None:
+        """Answer with `refusal` who wants another grant, for a while: the one just made did not help either."""
+        self._refusal = refusal
+        self._try_again_at = self._clock.monotonic() + FIRST_WAIT
+
+    def _keep(self, answer: Grant | Refusal) -> Grant | Refusal:
+        now = self._clock.monotonic()
+        if isinstance(answer, Grant):
+            self._grant, self._refusal, self._wait = answer, None, FIRST_WAIT
+            self._fresh_until = now + self._life(answer)
+        else:
+            self._refusal = answer
+            self._try_again_at = now + self._wait
+            self._wait = min(self._wait * 2, LONGEST_WAIT)
+        return answer
+
+    def _life(self, grant: Grant) -> float:
+        """Say for how many seconds a grant is used; also one that is over at once, or each poll would log in."""
+        if grant.expires_at is None:
+            return inf
+        left = (grant.expires_at - self._clock.now()).total_seconds()
+        return max(left - min(MARGIN, left / 10), FIRST_WAIT)
+
+    async def _renew(self) -> Grant | Refusal:
+        """Refresh what there is; where that is refused, log in anew."""
+        if self._grant is not None:
+            answer = await self._login(self._grant)
+            if not isinstance(answer, Denied):
+                return answer
+            self._grant = None
+        return await self._login(None)
+
+    async def _login(self, grant: Grant | None) -> Grant | Refusal:
+        login = self._provider.login(grant)
+        match login:
+            case Request():
+                response = await self._transport.send(login, within=self._provider.timeout)
+                if isinstance(response, NoAnswer):
+                    return Broken(Reason.UNREACHABLE, detail=f"login: {response.detail}", fault=response.fault)
+                return self._provider.granted(response)
+            case AwsChain():
+                return await self._from_chain()
+            case None:
+                return Denied(401, "there is nothing to log in with")
+            case _:
+                assert_never(login)
+
+    async def _from_chain(self) -> Grant | Refusal:
+        with anyio.move_on_after(self._provider.timeout.total_seconds()):
+            found = await anyio.to_thread.run_sync(_aws_keys, abandon_on_cancel=True)
+            return found if isinstance(found, Refusal) else Grant(found, self._clock.now() + CHAIN_CHECKED_EVERY)
+        return Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
+
+
+def _aws_keys() -> Mapping[str, str] | Denied | Broken:
+    """Resolve botocore's credential chain, which may ask the network: in a thread, anew each time."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # the `aws` extra, for `chime` only
+    from botocore.session import get_session  # noqa: PLC0415
+
+    try:
+        found = get_session().get_credentials()
+        keys = found.get_frozen_credentials() if found else None
+    except ClientError as error:  # AWS answered: a role that may not be assumed, a session that is over
+        return Denied(403, f"AWS credentials: {error.response['Error'].get('Code', 'refused')}")
+    except BotoCoreError as error:
+        return Broken(Reason.UNREACHABLE, detail=f"AWS credentials: {type(error).__name__}")
+    if keys is None:
+        return Denied(401, "no AWS credentials: set keys, or an instance role, or ~/.aws")
+    named = {
+        "access_key_id": keys.access_key,
+        "secret_access_key": keys.secret_key,
+        "session_token": keys.token,
+    }
+    return {name: value for name, value in named.items() if value}
