@@ -1,0 +1,241 @@
+"""`watcher.toml` becomes one frozen `Config`, or one error with a line for each thing that is wrong. Opens no store."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from watcher.core.duration import format_duration
+from watcher.core.errors import ConfigError
+from watcher.core.secret import Secret
+from watcher.core.webhook import Webhook
+from watcher.providers import ProviderSection
+from watcher.sections import Keys, Table, dotted, overlay, problems, quoted
+from watcher.sources.file import FileSection
+
+PLACES = (Path("watcher.toml"), Path("/etc/watcher/watcher.toml"))
+MASK = "********"
+
+
+def _name(written: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", written):
+        raise ValueError("expected a name of 1 to 64 letters, digits, - and _")
+    return written
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+SourceSection: TypeAlias = Annotated[FileSection, Field()]  # a union by `type`, as soon as there is a second one
+
+
+class LogSection(BaseModel):
+    """`[watcher.log]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    format: Literal["json", "console", "auto"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class WatcherSection(BaseModel):
+    """`[watcher]`: the daemon itself. `state` is `sqlite:` and an absolute path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    state: str = Field(default="", validate_default=True)  # the validator fills it
+    log: LogSection = LogSection()
+
+    @field_validator("state")
+    @classmethod
+    def _located(cls, written: str, info: ValidationInfo) -> str:
+        context = info.context or {}
+        if not written:
+            # systemd separates several directories by colons; the first is ours.
+            directory = context.get("environ", {}).get("STATE_DIRECTORY", "").partition(":")[0]
+            written = f"sqlite:{Path(directory, 'watcher.db')}"
+        scheme, _, place = written.partition(":")
+        if scheme in {"postgresql", "postgres"}:
+            raise ValueError('expected "sqlite:PATH": PostgreSQL is not supported by this version')
+        if scheme != "sqlite" or not place or place.startswith("//"):
+            raise ValueError('expected "sqlite:PATH", such as "sqlite:watcher.db"')
+        return f"sqlite:{Path(context.get('folder', ''), place).absolute()}"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of `state`."""
+        return Path(self.state.removeprefix("sqlite:"))
+
+
+class Config(BaseModel):
+    """The whole file. A section is the value that will act: a provider, a webhook."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    watcher: WatcherSection = Field(default={}, validate_default=True)
+    sources: dict[Name, SourceSection] = {}
+    providers: dict[Name, ProviderSection] = {}
+    webhooks: dict[Name, Webhook] = {}
+
+
+def find(explicit: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the file to read: `-c FILE`, else `$WATCHER_CONFIG`, else the first of `PLACES` that exists.
+
+    Raises:
+        ConfigError: there is none; the text says where it was looked for.
+
+    """
+    named = explicit or (Path(environ["WATCHER_CONFIG"]) if environ.get("WATCHER_CONFIG") else None)
+    if named is not None:
+        return named
+    for place in PLACES:
+        if place.is_file():
+            return place
+    searched = ", ".join(["-c FILE", "$WATCHER_CONFIG", *(str(place.absolute()) for place in PLACES)])
+    raise ConfigError(f"no configuration found; searched: {searched}")
+
+
+def load(path: Path, *, environ: Mapping[str, str], resolve: bool) -> Config:
+    """Read a file and the environment over it; follow the secrets' references if `resolve`.
+
+    Raises:
+        ConfigError: a line for each problem: file, key, what was expected, and the variable if one set the key.
+
+    """
+    table = _read(path)
+    origins, strangers = overlay(table, environ=environ, model=Config)
+    folder = path.absolute().parent
+    context: dict[str, object] = {"folder": folder, "environ": environ}
+    if resolve:
+        context["resolve"] = _resolver(folder, environ=environ)
+    wrong: list[tuple[Keys, str]]
+    config = None
+    try:
+        config = Config.model_validate(table, context=context)
+    except ValidationError as error:
+        wrong = list(problems(error, table=table, model=Config))
+    else:
+        wrong = list(_unfit(config))
+    lines = [f"{path}: {line}" for line in strangers]
+    lines += [f"{path}: {dotted(keys)}: {text}{_origin(keys, origins)}" for keys, text in wrong]
+    if lines or config is None:
+        raise ConfigError("\n".join(lines))
+    return config
+
+
+def literals(config: Config) -> list[str]:
+    """Return the keys of secrets that stand in the configuration themselves."""
+    found = [keys for keys, value in _leaves(config) if isinstance(value, Secret) and value.is_literal]
+    return list(dict.fromkeys(dotted(tuple(key for key in keys if isinstance(key, str))) for keys in found))
+
+
+def secrets(config: Config) -> list[str]:
+    """Return every secret that was resolved, so that the log can keep them out."""
+    values = (value for _, value in _leaves(config) if isinstance(value, Secret) and value.is_resolved)
+    return [secret.reveal() for secret in values]
+
+
+def masked(config: Config) -> str:
+    """Show the configuration, defaults included, as TOML without any secret."""
+    tables: dict[Keys, list[str]] = {}
+    for keys, value in _leaves(config, inside_lists=False):
+        if value is not None:
+            tables.setdefault(keys[:-1], []).append(f"{dotted(keys[-1:])} = {_shown(value)}")
+    return "\n\n".join("\n".join([f"[{dotted(keys)}]", *lines]) for keys, lines in tables.items()) + "\n"
+
+
+def _read(path: Path) -> Table:
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start}: expected UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        what, _, where = str(error).rpartition(" (at ")
+        end = f"line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10))}"
+        raise ConfigError(f"{path}: {where.rstrip(')').replace('end of document', end)}: {what}") from None
+
+
+def _resolver(folder: Path, *, environ: Mapping[str, str]) -> Callable[[str], str]:
+    def resolve(reference: str) -> str:
+        scheme, _, name = reference.partition(":")
+        if scheme == "env":
+            if not environ.get(name):
+                raise ValueError(f"expected a secret in the environment variable {name}, which is not set")
+            return environ[name]
+        if scheme == "file":
+            return _secret_file(folder / name)
+        if "CREDENTIALS_DIRECTORY" not in environ:
+            raise ValueError(f"expected the credential {name}, but $CREDENTIALS_DIRECTORY is not set")
+        if Path(name).name != name:
+            raise ValueError("expected the plain name of a credential, without a folder")
+        return _secret_file(Path(environ["CREDENTIALS_DIRECTORY"], name))
+
+    return resolve
+
+
+def _secret_file(path: Path) -> str:
+    try:
+        value = path.read_text("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"expected a secret in {path}, which is not UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"expected a secret in {path}: {error.strerror}") from None
+    if not value:
+        raise ValueError(f"expected a secret in {path}, which is empty")
+    return value
+
+
+def _unfit(config: Config) -> Iterator[tuple[Keys, str]]:
+    """Find what each section allows, and the whole does not."""
+    if not config.providers:
+        yield ("providers",), "missing; expected at least one section, such as [providers.d7]"
+    for name, webhook in config.webhooks.items():
+        for place, provider in enumerate(webhook.providers or ()):
+            if provider not in config.providers:
+                known = ", ".join(config.providers)
+                yield ("webhooks", name, "providers", place), f"unknown provider; expected some of {known}"
+
+
+def _origin(keys: Keys, origins: Mapping[Keys, str]) -> str:
+    for length in range(len(keys), 0, -1):
+        if keys[:length] in origins:
+            return f" (set by {origins[keys[:length]]})"
+    return ""
+
+
+def _leaves(value: object, *, keys: Keys = (), inside_lists: bool = True) -> Iterator[tuple[Keys, object]]:
+    """List whatever is no table, with its keys."""
+    inner: list[tuple[str | int, object]]
+    if isinstance(value, BaseModel):
+        inner = list(value)
+    elif isinstance(value, Mapping):
+        inner = list(value.items())
+    elif inside_lists and isinstance(value, list | tuple):
+        inner = list(enumerate(value))
+    else:
+        yield keys, value
+        return
+    for key, below in inner:
+        yield from _leaves(below, keys=(*keys, key), inside_lists=inside_lists)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case Secret():
+            return quoted(value.reference or MASK)
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"{value:.12g}"
+        case timedelta():
+            return quoted(format_duration(value))
+        case list() | tuple():
+            return f"[{', '.join(map(_shown, value))}]"
+        case _:  # an address may carry a token in its query
+            return quoted(re.sub(r"(://[^?\s]*\?).*", rf"\1{MASK}", str(value)))

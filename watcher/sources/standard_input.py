@@ -1,0 +1,48 @@
+"""JSON Lines from standard input: `path = "-"`. It has no position: what was piped in can't be read again."""
+
+import os
+import select
+
+from anyio.to_thread import run_sync
+
+from watcher.ports import Batch
+from watcher.sources.lines import CHUNK, Place, cut
+
+STDIN = 0
+PATIENCE = 0.25  # seconds until a waiting read looks whether it was cancelled
+
+
+class StandardInput:
+    """Reads until the end of the input; `ports.Source`."""
+
+    def __init__(self, file: int = STDIN) -> None:
+        """Read from a file descriptor, which stays open."""
+        self._file = file
+        self._unread = b""
+        self._place = Place()
+        self._has_ended = False
+
+    async def open(self, position: bytes | None) -> None:
+        """Start, or go on, where the input is."""
+
+    async def receive(self) -> Batch | None:
+        """Wait for the next lines; None after the last one."""
+        while True:
+            items, place = cut(self._unread, self._place, name="-", ended=self._has_ended)
+            self._unread = self._unread[place.offset - self._place.offset :]
+            self._place = place
+            if items:
+                return Batch(tuple(items))
+            if self._has_ended:
+                return None
+            await run_sync(self._read)
+
+    async def acknowledge(self, batch: Batch) -> None:
+        """Nothing to let go of."""
+
+    def _read(self) -> None:
+        """Read what is there, or nothing within `PATIENCE`; a thread that waited longer could not be stopped."""
+        if select.select([self._file], [], [], PATIENCE)[0]:
+            more = os.read(self._file, CHUNK)
+            self._unread += more
+            self._has_ended = not more
