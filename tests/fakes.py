@@ -1,0 +1,232 @@
+"""What the loops are tested with: a transport and a source that follow a script, and a real store that is spied on."""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias, TypeVar
+
+import anyio
+from virtual import EPOCH, VirtualLoop
+
+from watcher.core.errors import StoreError
+from watcher.core.model import Condition, Delivery, Intent, Report, Settled, Step, Watch
+from watcher.core.wire import NoAnswer, Request, Response
+from watcher.ports import Admission, Arrival, Batch, Clock, Opened, Store
+
+T = TypeVar("T")
+
+
+# --- the network ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back, and how many seconds later."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    takes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Nothing comes back."""
+
+    answer: NoAnswer
+    takes: float = 0.0
+
+
+Script: TypeAlias = Callable[[Request], Answer | Silence]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request, and when it began, in seconds of the loop."""
+
+    at: float
+    request: Request
+
+    @property
+    def last(self) -> str:
+        """The last segment of its address, which in these tests names the watch or the webhook."""
+        return self.request.url.rpartition("/")[2]
+
+
+class ScriptedTransport:
+    """`ports.Transport`: answers by the last segment of the address, in turn; the last answer of a script stays."""
+
+    def __init__(self, clock: Clock, *, otherwise: Script | None = None) -> None:
+        self._clock = clock
+        self._otherwise = otherwise
+        self._scripts: dict[str, deque[Answer | Silence]] = {}
+        self.sent: list[Sent] = []
+        self.in_flight: Counter[str] = Counter()
+        self.most_in_flight: Counter[str] = Counter()
+
+    def script(self, last: str, *answers: Answer | Silence) -> None:
+        """Answer requests whose address ends so."""
+        self._scripts[last] = deque(answers)
+
+    async def send(self, request: Request, *, within: timedelta) -> Response | NoAnswer:
+        sent = Sent(self._clock.monotonic(), request)
+        self.sent.append(sent)
+        names = (sent.last, "")
+        for name in names:
+            self.in_flight[name] += 1
+            self.most_in_flight[name] = max(self.most_in_flight[name], self.in_flight[name])
+        try:
+            answer = self._answer(sent)
+            await anyio.sleep(answer.takes)
+        finally:
+            self.in_flight.subtract(names)
+        if isinstance(answer, Silence):
+            return answer.answer
+        return Response(answer.status, answer.headers, answer.body, self._clock.now(), "192.0.2.1")
+
+    def _answer(self, sent: Sent) -> Answer | Silence:
+        script = self._scripts.get(sent.last)
+        if script:
+            return script.popleft() if len(script) > 1 else script[0]
+        assert self._otherwise is not None, f"there is no script for {sent.request.url}"
+        return self._otherwise(sent.request)
+
+    def times(self, last: str) -> list[float]:
+        """When requests whose address ends so began, in seconds since the test's start."""
+        return [round(sent.at - EPOCH, 3) for sent in self.sent if sent.last == last]
+
+
+# --- where requests come from -----------------------------------------------------------------------------------
+
+
+class ScriptedSource:
+    """`ports.Source`: batches that are pushed in; what was not acknowledged comes again after `open`."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[float, bytes | None]] = []
+        self.acknowledged: list[Batch] = []
+        self._failures: deque[OSError] = deque()
+        self._batches: list[Batch] = []
+        self._next = 0
+        self._ends = False
+        self._news = asyncio.Event()
+
+    def push(self, *batches: Batch) -> None:
+        self._batches += batches
+        self._news.set()
+
+    def end(self) -> None:
+        self._ends = True
+        self._news.set()
+
+    def fail(self, *failures: OSError) -> None:
+        """Let the next calls raise, one after the other."""
+        self._failures.extend(failures)
+        self._news.set()
+
+    async def open(self, position: bytes | None) -> None:
+        self.opened.append((round(asyncio.get_running_loop().time() - EPOCH, 3), position))
+        self._next = len(self.acknowledged)
+        self._raise()
+
+    async def receive(self) -> Batch | None:
+        while True:
+            self._raise()
+            if self._next < len(self._batches):
+                self._next += 1
+                return self._batches[self._next - 1]
+            if self._ends:
+                return None
+            self._news.clear()
+            await self._news.wait()
+
+    async def acknowledge(self, batch: Batch) -> None:
+        self.acknowledged.append(batch)
+
+    def _raise(self) -> None:
+        if self._failures:
+            raise self._failures.popleft()
+
+
+# --- the store --------------------------------------------------------------------------------------------------
+
+
+class SpiedStore:
+    """`ports.Store`: a real one. Time stands still while it works, unless a call is made slow or to fail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._failures: defaultdict[str, deque[Exception]] = defaultdict(deque)
+        self.calls: Counter[str] = Counter()
+        self.slow: dict[str, float] = {}
+
+    def fail(self, name: str, *, times: int = 1, error: Exception | None = None) -> None:
+        """Let the next calls fail, with nothing of them kept."""
+        self._failures[name].extend([error or StoreError("the disk is full")] * times)
+
+    async def _call(self, name: str, work: Coroutine[None, None, T]) -> T:
+        self.calls[name] += 1
+        if self._failures[name]:
+            work.close()
+            raise self._failures[name].popleft()
+        result = await real(work)
+        if name in self.slow:
+            await anyio.sleep(self.slow[name])  # it is done; the answer is on its way
+        return result
+
+    async def lease(self) -> int:
+        return await self._call("lease", self._store.lease())
+
+    async def renew(self) -> None:
+        await self._call("renew", self._store.renew())
+
+    async def release(self) -> None:
+        await self._call("release", self._store.release())
+
+    async def close(self) -> None:
+        await self._call("close", self._store.close())
+
+    async def add(
+        self, arrivals: Sequence[Arrival], *, source: str | None = None, position: bytes | None = None
+    ) -> list[Admission]:
+        return await self._call("add", self._store.add(arrivals, source=source, position=position))
+
+    async def position(self, source: str) -> bytes | None:
+        return await self._call("position", self._store.position(source))
+
+    async def load(self, *, after: int, limit: int) -> list[Opened]:
+        return await self._call("load", self._store.load(after=after, limit=limit))
+
+    async def watch(self, uid: str) -> Watch | None:
+        return await self._call("watch", self._store.watch(uid))
+
+    async def commit(self, steps: Sequence[Step]) -> list[Exception | None]:
+        return await self._call("commit", self._store.commit(steps))
+
+    async def conditions(self) -> list[Condition]:
+        return await self._call("conditions", self._store.conditions())
+
+    async def report(self, report: Report) -> None:
+        await self._call("report", self._store.report(report))
+
+    async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
+        return await self._call("heads", self._store.heads(webhook, now=now, limit=limit))
+
+    async def next_due(self, webhook: str) -> datetime | None:
+        return await self._call("next_due", self._store.next_due(webhook))
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        await self._call("settle", self._store.settle(settled))
+
+    async def intents(self) -> list[Intent]:
+        return await self._call("intents", self._store.intents())
+
+
+async def real(work: Awaitable[T]) -> T:
+    """Wait for what a thread does, while time stands still."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    with loop.waiting_for_a_thread():
+        return await work

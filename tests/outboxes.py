@@ -1,0 +1,48 @@
+"""Events that wait for webhooks, for the tests of what delivers them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fakes import Answer, ScriptedTransport, SpiedStore
+from store_values import a_step, a_watch
+from virtual import VirtualClock
+from worlds import take_in
+
+from watcher.core.model import Step, Watch
+from watcher.core.webhook import Webhook
+from watcher.deliver import Pump
+
+GOOD, BAD = Answer(204), Answer(500)
+
+
+class Outbox:
+    """Webhooks by name, each `https://hooks.example/<name>`, and the watches whose events go to them."""
+
+    def __init__(self, store: SpiedStore, clock: VirtualClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.transport = ScriptedTransport(clock, otherwise=lambda _: GOOD)
+
+    def pump(self, name: str = "ops", *, retry: Sequence[str] = ("1s",) * 50, **keys: object) -> Pump:
+        section = {"url": f"https://hooks.example/{name}", "unsigned": True, "retry": list(retry), **keys}
+        webhook = Webhook.model_validate(section)
+        return Pump(name, webhook, store=self.store, transport=self.transport, clock=self.clock, agent="watcher/test")
+
+    async def tell(self, *ids: str, events: int = 1, to: tuple[str, ...] = ("ops",)) -> None:
+        """Commit so many more events of each watch, now."""
+        for each in ids:
+            watch = replace(a_watch(each), accepted_at=self.clock.now())
+            await take_in(self.store, [watch])
+            stored = await self.store.watch(watch.uid)
+            assert stored is not None
+            await self.store.commit([self._step(stored, events=events, to=to)])
+
+    def _step(self, watch: Watch, *, events: int, to: tuple[str, ...]) -> Step:
+        step = a_step(watch, events=events, to=to)
+        now = self.clock.now()
+        return replace(step, events=tuple(replace(event, at=now) for event in step.events))
+
+    def received(self, name: str = "ops") -> list[tuple[str, int]]:
+        """What one webhook was sent, in order: watch and sequence."""
+        posts = [sent.request.headers for sent in self.transport.sent if sent.last == name]
+        return [(headers["ce-subject"], int(headers["ce-sequence"])) for headers in posts]

@@ -1,0 +1,114 @@
+"""The loop: store → pollers. What was added, by a source or a command, is scheduled; cancellations are carried out."""
+
+from collections.abc import Mapping, Sequence
+
+import anyio
+import structlog
+
+from watcher.bell import Bell
+from watcher.core.errors import LeaseLostError, StaleWatchError, StoreError
+from watcher.core.lifecycle import cancel
+from watcher.core.model import Intent
+from watcher.poll import Poller
+from watcher.ports import Clock, Opened, Store
+from watcher.record import Recorder
+
+LOOK_EVERY = 0.5
+BATCH = 1000
+STALL = 30.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Feed:
+    """Brings to the pollers what is new in the store; a ring of its bell makes it look at once."""
+
+    def __init__(self, pollers: Mapping[str, Poller], *, store: Store, recorder: Recorder, clock: Clock) -> None:
+        self._pollers = pollers
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._row = 0
+        self._waiting: set[str] = set()
+        self._stopping = False
+        self.bell = Bell()
+        self._turned_at = clock.monotonic()
+
+    async def load(self) -> int:
+        """Schedule all open watches that are stored and not yet known; return how many."""
+        number = 0
+        while rows := await self._store.load(after=self._row, limit=BATCH):
+            for opened in rows:
+                self._add(opened)
+            self._row = rows[-1].row
+            number += len(rows)
+        return number
+
+    async def run(self) -> None:
+        """Look for new watches and intents until stopped."""
+        while not self._stopping:
+            self._turned_at = self._clock.monotonic()
+            try:
+                await self._look()
+            except LeaseLostError as error:  # whoever owns the store now polls and delivers
+                log.error("lease.lost", error=str(error))  # noqa: TRY400  # no bug of ours
+                raise
+            except StoreError as error:
+                log.warning("store.slow", error=str(error))
+            await self.bell.wait(at_most=LOOK_EVERY)
+
+    @property
+    def is_turning(self) -> bool:
+        """Has it come round lately, as far as what is in flight lets it?"""
+        return self._clock.monotonic() - self._turned_at < STALL
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping = True
+        self.bell.ring()
+
+    async def _look(self) -> None:
+        await self._store.renew()
+        intents = await self._store.intents()  # before the load, so that a poller knows each watch that is ended
+        await self.load()
+        await self._carry_out(intents[:BATCH])
+        if len(intents) > BATCH:
+            self.bell.ring()
+
+    async def _carry_out(self, intents: Sequence[Intent]) -> None:
+        """Carry out all together, so that they share disk writes; what fails is carried out at the next look."""
+        failures: list[StoreError] = []
+
+        async def attempt(intent: Intent) -> None:
+            try:
+                await self.carry_out(intent)
+            except StoreError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for intent in intents:
+                tasks.start_soon(attempt, intent)
+        if failures:
+            raise failures[0]
+
+    async def carry_out(self, intent: Intent) -> None:
+        """End the watch of an intent; one that moved meanwhile is ended at the next look, at once."""
+        watch = await self._store.watch(intent.uid)
+        if watch is None or watch.ending is not None:
+            return
+        step = cancel(watch, now=self._clock.now(), intent=intent.id)
+        try:
+            await self._recorder.commit(watch, step)
+        except StaleWatchError:
+            self.bell.ring()
+            return
+        if watch.provider in self._pollers:
+            self._pollers[watch.provider].end(watch.uid)
+
+    def _add(self, opened: Opened) -> None:
+        poller = self._pollers.get(opened.provider)
+        if poller is not None:
+            poller.add(opened)
+        elif opened.provider not in self._waiting:
+            self._waiting.add(opened.provider)
+            log.warning("provider.down", provider=opened.provider, reason="no such section: its watches wait")

@@ -1,0 +1,140 @@
+"""The loop: source → store, then acknowledge. One for each source; a request that is refused never stops the others."""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from watcher.bell import Bell
+from watcher.core.errors import RequestError, StoreError
+from watcher.core.lifecycle import begin
+from watcher.core.request import CancelRequest, WatchRequest, read_request
+from watcher.ports import REFUSALS, Admission, Arrival, Batch, Clock, Item, Provider, Source, Store
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Checks requests against what is configured: the same for every source and for `watcher add`."""
+
+    providers: Mapping[str, Provider]
+    webhooks: frozenset[str]
+    clock: Clock
+
+    def read(self, item: Item, *, source: str) -> Arrival:
+        """Read one request; what cannot be accepted becomes a refusal with its reason."""
+        try:
+            request = read_request(item.raw)
+            if isinstance(request, CancelRequest):
+                return Arrival(source, item.where, item.raw, cancel=request.cancel)
+            provider = self._checked(request)
+        except RequestError as error:
+            return Arrival(source, item.where, item.raw, reason=str(error))
+        watch = begin(request, uid=secrets.token_hex(16), now=self.clock.now(), deadline=provider.deadline)
+        return Arrival(source, item.where, item.raw, watch=watch)
+
+    def _checked(self, request: WatchRequest) -> Provider:
+        provider = self.providers.get(request.provider)
+        if provider is None:
+            raise RequestError(f"provider: {request.provider!r} is not configured; expected {_one_of(self.providers)}")
+        provider.check(request.params)
+        for name in request.webhooks or ():
+            if name not in self.webhooks:
+                raise RequestError(f"webhooks: {name!r} is not configured; expected some of {_one_of(self.webhooks)}")
+        if request.callback_url is not None or request.callback_secret is not None:
+            raise RequestError("callback_url: callbacks are not supported by this version")
+        return provider
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none, as there are none"
+
+
+class Intake:
+    """Takes the requests of one source in, for as long as there are any; a source that breaks is opened again."""
+
+    def __init__(self, name: str, source: Source, *, desk: Desk, store: Store, feed: Bell) -> None:
+        self._name = name
+        self._source = source
+        self._desk = desk
+        self._store = store
+        self._feed = feed
+        self._is_up = True
+        self._wait = FIRST_WAIT
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Read until stopped, or until the source ends."""
+        with self._scope:
+            while not await self._reaches_the_end():
+                await anyio.sleep(self._wait)
+                self._wait = min(2 * self._wait, LONGEST_WAIT)
+
+    @property
+    def is_turning(self) -> bool:
+        """It waits for others to write, and may do so for ever."""
+        return True
+
+    def stop(self) -> None:
+        """Wait for no more requests; those at hand are stored and acknowledged first."""
+        self._scope.cancel()
+
+    async def _reaches_the_end(self) -> bool:
+        """Follow the source until it ends; False if it, or the store, broke before."""
+        try:
+            await self._follow()
+        except OSError as error:
+            if self._is_up:
+                log.warning("source.down", source=self._name, error=str(error))
+            self._is_up = False
+        except StoreError as error:  # what was not acknowledged comes again
+            log.warning("store.slow", source=self._name, error=str(error))
+        else:
+            return True
+        return False
+
+    async def _follow(self) -> None:
+        await self._source.open(await self._store.position(self._name))
+        if not self._is_up:
+            self._is_up = True
+            log.info("source.up", source=self._name)
+        # A source that always has more may never come to where a cancellation is felt.
+        while not self._scope.cancel_called and (batch := await self._source.receive()) is not None:
+            with anyio.CancelScope(shield=True):
+                await self._take(batch)
+
+    async def _take(self, batch: Batch) -> None:
+        """Store a batch and its position in one transaction; only then let go of it."""
+        arrivals = [self._read(item) for item in batch.items]
+        admissions = await self._store.add(arrivals, source=self._name, position=batch.position)
+        self._feed.ring()
+        self._wait = FIRST_WAIT
+        await self._source.acknowledge(batch)
+        for arrival, admission in zip(arrivals, admissions, strict=True):
+            tell(arrival, admission)
+
+    def _read(self, item: Item) -> Arrival:
+        try:
+            return self._desk.read(item, source=self._name)
+        except Exception:  # a bug that one request meets must not meet it again after each restart
+            log.exception("daemon.fault", source=self._name, where=item.where)
+            return Arrival(self._name, item.where, item.raw, reason="a fault of ours: the log has its traceback")
+
+
+def tell(arrival: Arrival, admission: Admission) -> None:
+    """Log what became of one request, in one line."""
+    place = log.bind(source=arrival.source, where=arrival.where)
+    watch = arrival.watch.id if arrival.watch else arrival.cancel
+    reason = arrival.reason or REFUSALS.get(admission)
+    if reason is not None:
+        place.warning("request.rejected", watch=watch, reason=reason)
+    elif admission is Admission.KNOWN:
+        place.info("request.accepted", watch=watch, result=admission, note="known already: nothing changed")
+    else:
+        place.info("request.accepted", watch=watch, result=admission)
