@@ -1,0 +1,69 @@
+"""Arguments → call → exit status (0 done, 1 failed, 2 wrong usage or configuration). One file for each family.
+
+What a command needs beyond typer is imported inside it, so that `watcher --help` is there at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watcher import __version__
+from watcher.cli import daemon, demo, listen, log, secret, watches
+from watcher.core.errors import ConfigError, WatcherError
+
+app = typer.Typer(
+    name="watcher",
+    help="Polls the status APIs of message providers and tells your webhooks what changed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"watcher {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="The configuration; else $WATCHER_CONFIG, else ./watcher.toml."),
+    ] = None,
+    _asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = config
+
+
+app.command()(daemon.run)
+app.command()(daemon.check)
+app.command()(demo.demo)
+app.command()(watches.add)
+app.command()(log.status)
+app.command("list")(watches.list_)
+app.command()(watches.show)
+app.command()(watches.cancel)
+app.command()(log.events)
+app.command()(log.rejected)
+app.command()(listen.listen)
+app.add_typer(secret.app, name="secret")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except WatcherError as error:
+        sys.stderr.write(f"watcher: {error}\n")
+        sys.exit(1)

@@ -1,0 +1,112 @@
+"""`watcher run` and `watcher check`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from watcher.cli.open import configuration
+
+if TYPE_CHECKING:
+    from watcher.config import Config
+    from watcher.core.model import Params, Seen, Unseen
+
+
+def run(context: typer.Context) -> None:
+    """Be the daemon: read requests, poll, deliver, until SIGTERM. It logs to standard output."""
+    import anyio
+    import structlog
+
+    from watcher import app
+    from watcher.config import secrets
+    from watcher.core.errors import ConfigError, StoreError
+    from watcher.log import configure
+
+    configure()
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    try:
+        config = configuration(context, resolve=True)
+    except ConfigError as error:
+        for problem in str(error).splitlines():
+            log.error("config.rejected", error=problem)  # noqa: TRY400  # a user's mistake needs no traceback
+        raise typer.Exit(2) from None
+    configure(format=config.watcher.log.format, level=config.watcher.log.level, secrets=secrets(config))
+    try:
+        anyio.run(app.run, config, backend_options={"use_uvloop": True})
+    except StoreError as error:
+        log.error("daemon.stopped", error=str(error))  # noqa: TRY400  # as above
+        raise typer.Exit(1) from None
+    except Exception:  # a bug in a loop ends the process, and systemd starts it again
+        log.exception("daemon.fault")
+        raise typer.Exit(1) from None
+
+
+def check(
+    context: typer.Context,
+    probe: Annotated[bool, typer.Option("--probe", help="Ask --provider once, and show what is understood.")] = False,
+    provider: Annotated[str | None, typer.Option(help="The name of a [providers.…] section.")] = None,
+    param: Annotated[list[str], typer.Option("--param", metavar="KEY=VALUE", help="What to ask for.")] = [],  # noqa: B006  # typer copies it
+) -> None:
+    """Read the configuration and everything it refers to, and print it without its secrets."""
+    from watcher.cli.watches import pairs
+    from watcher.config import literals, masked
+
+    if probe != (provider is not None) or (param and not probe):
+        raise typer.BadParameter("expected --probe and --provider together, and --param only with them")
+    config = configuration(context, resolve=True)
+    typer.echo(masked(config), nl=False)
+    for key in literals(config):
+        sys.stderr.write(f'warning: {key} is written in the file itself; "env:", "file:" and "cred:" keep it out\n')
+    if provider is not None:
+        typer.echo()
+        _ask(config, provider, params=pairs(param, what="params"))
+
+
+def _ask(config: "Config", name: str, *, params: "Params") -> None:
+    """Ask a provider once and print what its answer means; status 1 if it was not seen."""
+    import anyio
+
+    from watcher import app
+    from watcher.cli import text
+    from watcher.core.errors import RequestError
+    from watcher.core.model import Seen
+
+    if name not in config.providers:
+        raise typer.BadParameter(f"provider {name!r} is not configured; expected one of {', '.join(config.providers)}")
+    try:
+        http_status, outcome = anyio.run(app.probe, config.providers[name], params)
+    except RequestError as error:
+        raise typer.BadParameter(str(error)) from None
+    understood = _understood(outcome) if isinstance(outcome, Seen) else _hindered(outcome)
+    facts = {"provider": name, "http_status": http_status, "outcome": type(outcome).__name__.lower(), **understood}
+    for key, value in facts.items():
+        typer.echo(f"{key + ':':<14}{text.harmless(value)}")
+    if not isinstance(outcome, Seen):
+        raise typer.Exit(1)
+    if outcome.observation.messages:
+        typer.echo()
+        rows = ((message.key, message.status, message.state) for message in outcome.observation.messages)
+        text.table(["MESSAGE", "STATUS", "STATE"], rows)
+
+
+def _understood(seen: "Seen") -> dict[str, object]:
+    from watcher.core.diff import merge
+
+    observation, snapshot = seen.observation, merge(None, seen.observation)
+    of_total = "" if observation.total is None else f" of {observation.total}"
+    return {
+        "status": snapshot.status,
+        "state": snapshot.state,
+        "progress": snapshot.progress,
+        "messages": f"{len(observation.messages)}{of_total}",
+        "unknown": ", ".join(observation.unknown) or None,
+        "retry_after": seen.retry_after,
+    }
+
+
+def _hindered(outcome: "Unseen") -> dict[str, object]:
+    from watcher.cli.text import fields
+
+    return {
+        key: value for key, value in fields(outcome).items() if key in {"reason", "detail", "retry_after"} and value
+    }

@@ -1,0 +1,14 @@
+"""`watcher demo`: everything at once on this machine."""
+
+import typer
+
+
+def demo() -> None:
+    """Show everything at once: four pretend providers, a receiver that verifies, and the daemon. Ends by itself."""
+    import anyio
+
+    from watcher.demo.show import show
+    from watcher.demo.terminal import open_console
+
+    if not anyio.run(show, open_console()):
+        raise typer.Exit(1)

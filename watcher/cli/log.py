@@ -1,0 +1,121 @@
+"""Commands about what happened: `events`, `rejected`, and `status`, the one screen for a look at night."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from watcher.cli.open import configuration, in_loop, records
+from watcher.cli.watches import Json
+
+if TYPE_CHECKING:
+    from watcher.ports import EventRow
+
+LOOK_EVERY = 0.5
+PAGE = 500
+
+
+def line(row: "EventRow") -> str:
+    """Show an event on one line."""
+    import orjson
+
+    from watcher.cli.text import harmless
+
+    data = orjson.loads(row.event.body)["data"]
+    what = [row.event.type.value]
+    if data.get("message"):
+        what.append(harmless(data["message"]))
+    if "to" in data:
+        what.append(f"{harmless(data['from'])} → {harmless(data['to'])}")
+    what += [harmless(data[key]) for key in ("outcome", "reason") if data.get(key)]
+    return f"{harmless(row.event.at)}  {'  '.join(what)}"
+
+
+@in_loop
+async def events(
+    context: typer.Context,
+    watch: Annotated[str | None, typer.Option("--watch", metavar="ID", help="Of one watch.")] = None,
+    since: Annotated[str | None, typer.Option(help="Not older than this, such as 1h.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they happen.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Print the event log, oldest first."""
+    import anyio
+    import orjson
+
+    from watcher.cli import text
+
+    after, start = 0, _ago(since)
+    async with records(context) as store:
+        while True:
+            rows = await store.events(after=after, watch=watch, since=start, limit=PAGE)
+            for row in rows:
+                shown = orjson.dumps(text.event(row)).decode() if as_json else f"{_whose(row)}  {line(row)}"
+                typer.echo(shown)
+                after = row.cursor
+            if not rows and not follow:
+                return
+            if not rows:
+                await anyio.sleep(LOOK_EVERY)
+
+
+@in_loop
+async def rejected(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Print the requests that were refused, as they came, and why; newest first."""
+    from watcher.cli import text
+
+    async with records(context) as store:
+        rows = await store.rejected(limit=limit)
+    if as_json:
+        text.json(rows)
+        return
+    text.table(
+        ["AT", "SOURCE", "WHERE", "WHY", "AS IT CAME"],
+        ((r.at, r.source, r.where, r.reason, r.raw[:200].decode("utf-8", "backslashreplace")) for r in rows),
+    )
+
+
+@in_loop
+async def status(context: typer.Context, as_json: Json = False) -> None:
+    """Say on one screen whether all is well, and what is not."""
+    from watcher.cli import text
+
+    config = configuration(context)
+    async with records(context) as store:
+        now = await store.overview()
+    if as_json:
+        watches = [{"provider": provider, "state": state, "watches": n} for (provider, state), n in now.watches.items()]
+        text.json({**text.fields(now), "watches": watches})
+        return
+    wrong = [f"provider {name}: down, {reason}" for name, reason in now.down.items()]
+    wrong += [f"provider {name}: {n} watches in trouble" for name, n in now.troubled.items()]
+    wrong += [f"webhook {name}: {n} deliveries given up" for name, n in now.exhausted.items()]
+    wrong += [] if now.owner else ["no daemon is running"]
+    typer.echo("All is well." if not wrong else "\n".join(["Not all is well:", *(f"  {each}" for each in wrong)]))
+    typer.echo(f"\nstore: {config.watcher.state}  daemon: {now.owner or 'none'}  refused requests: {now.rejected}\n")
+    text.table(["PROVIDER", "STATE", "WATCHES"], ((*key, n) for key, n in sorted(now.watches.items())))
+    typer.echo()
+    text.table(
+        ["WEBHOOK", "WAITING", "OLDEST", "GIVEN UP"],
+        (
+            (name, now.waiting.get(name, 0), now.oldest_waiting.get(name), now.exhausted.get(name, 0))
+            for name in sorted({*config.webhooks, *now.waiting, *now.exhausted})
+        ),
+    )
+
+
+def _whose(row: "EventRow") -> str:
+    return row.event.watch or f"({row.event.provider})"
+
+
+def _ago(written: str | None) -> datetime | None:
+    from watcher.core.duration import parse_duration
+
+    try:
+        return None if written is None else datetime.now(UTC) - parse_duration(written)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
