@@ -1,0 +1,42 @@
+"""`make bench`: every measurement, as pairs in turn, because the machine is noisy; the median of each is printed."""
+
+import statistics
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+import structlog
+
+from bench import changes, deliveries, polls
+from bench.peer import answering
+
+PAIRS = 3
+MEASUREMENTS = {
+    "unchanged polls": (polls.ours, polls.bare, "bare aiohttp GET loop"),
+    "durable signed deliveries": (deliveries.ours, deliveries.bare, "bare aiohttp POST loop, signed"),
+    "durable changes": (changes.ours, changes.bare, "bare sqlite3, one update and two inserts"),
+}
+
+
+def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:
+    """Run one measurement on a fresh event loop."""
+    return anyio.run(call, url, backend_options={"use_uvloop": True})
+
+
+def main() -> None:
+    """Print the table."""
+    wanted = sys.argv[1:]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    print(f"{'what':<28}{'watcher':>12}{'compared':>12}{'ratio':>8}   compared to")
+    for name, (ours, bare, peer) in MEASUREMENTS.items():
+        if wanted and not any(word in name for word in wanted):
+            continue
+        with answering() as url:
+            pairs = [(measure(bare, url), measure(ours, url)) for _ in range(PAIRS)]
+        theirs, own = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(mine / other for other, mine in pairs)
+        print(f"{name:<28}{own:>10,.0f}/s{theirs:>10,.0f}/s{ratio:>8.2f}   {peer}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""README.md leaves out no key and invents none: its configurations load, its requests are accepted."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, JsonValue
+from readme import TEXT, Block, block, blocks, plain, table
+
+from watcher.config import Config, LogSection, WatcherSection, load
+from watcher.core.request import CancelRequest, WatchRequest, read_request
+from watcher.core.schedule import Pace
+from watcher.core.webhook import Webhook
+from watcher.providers.account import Account
+from watcher.providers.chime import Chime
+from watcher.providers.d7 import D7
+from watcher.providers.kore import Kore
+from watcher.providers.ukg import Ukg
+from watcher.providers.ukg_auth import Auth0, OpenAm
+from watcher.sources.file import FileSection
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TYPES: dict[str, type[Account]] = {"d7": D7, "kore": Kore, "chime": Chime, "ukg": Ukg}
+A_PROVIDER = '[providers.d7]\ntype = "d7"\ntoken = "env:D7_TOKEN"\n'
+OF_PROVIDERS = {"D7 Networks", "Kore.ai", "Amazon Chime SDK messaging", "UKG Pro Workforce Management"}
+LEAST: dict[str, dict[str, JsonValue]] = {
+    "d7": {"type": "d7", "token": "t"},
+    "kore": {"type": "kore", "client_id": "cs-1", "client_secret": "s"},
+    "chime": {"type": "chime", "region": "us-east-1"},
+    "ukg": {"type": "ukg", "base_url": "https://tenant.mykronos.com", "token": "t"},
+}
+
+
+def configured(folder: Path, text: str, **environ: str) -> Config:
+    """Load a configuration of the README where every secret that it refers to is there."""
+    text = text if "[providers." in text else text + A_PROVIDER
+    for scheme, name in re.findall(r'"(env|file|cred):([^"]+)"', text):
+        if scheme == "env":
+            environ[name] = SECRET
+        else:
+            (folder / name).write_text(SECRET + "\n")
+    path = folder / "watcher.toml"
+    path.write_text(text)
+    return load(path, environ={"CREDENTIALS_DIRECTORY": str(folder), **environ}, resolve=True)
+
+
+# --- configuration ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", blocks("toml"), ids=str)
+def test_each_configuration_loads(example: Block, tmp_path: Path) -> None:
+    config = configured(tmp_path, example.text)
+    assert set(tomllib.loads(example.text)) <= set(dict(config))
+
+
+def test_each_variable_of_the_environment_sets_a_key(tmp_path: Path) -> None:
+    set_ = dict(re.findall(r"^export (WATCHER__\w+)='?([^'\n]*)'?$", TEXT, re.MULTILINE))
+    config = configured(tmp_path, block("toml", "First watch in five minutes"), **set_)
+    assert len(set_) == 4
+    assert (config.watcher.log.level, config.providers["d7"].rate) == ("debug", 2.0)
+    assert (config.providers["d7"].poll.max.total_seconds(), config.webhooks["ops"].events) == (
+        600,
+        ("watch.finished",),
+    )
+
+
+def keys(heading: str) -> list[str]:
+    return [plain(row["key"]) for row in table(heading)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("`[watcher]`", WatcherSection),
+        ("`[watcher.log]`", LogSection),
+        ("`[sources.NAME]`", FileSection),
+        ("`[providers.NAME]`", Account),
+        ("`[providers.NAME.poll]`", Pace),
+        ("`[webhooks.NAME]`", Webhook),
+    ],
+)
+def test_each_table_of_keys_has_all_of_them_and_no_other(heading: str, model: type[BaseModel]) -> None:
+    assert sorted(keys(heading)) == sorted(model.model_fields)
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_the_keys_of_one_type_of_provider_are_all_there_and_no_other(type: str) -> None:
+    assert sorted(keys(f'`type = "{type}"`')) == sorted(set(TYPES[type].model_fields) - set(Account.model_fields))
+
+
+def test_the_keys_of_ukgs_logins_are_all_there_and_no_other() -> None:
+    rows = table("`[providers.NAME.auth]` of UKG")
+    for name, model in (("openam", OpenAm), ("auth0", Auth0)):
+        assert sorted(plain(row["key"]) for row in rows if row["of"] in {name, "both"}) == sorted(model.model_fields)
+
+
+def defaults() -> Iterator[tuple[dict[str, JsonValue], str, JsonValue]]:
+    """Yield a section, as it must be at least, where a default belongs, and the default."""
+    for row in table("`[webhooks.NAME]`"):
+        yield {"webhooks": {"w": {"url": "https://example.com", "secret": SECRET}}}, "webhooks.w", written(row)
+    for heading, place in (("`[watcher]`", "watcher"), ("`[watcher.log]`", "watcher.log")):
+        for row in table(heading):
+            yield {"watcher": {"log": {}}}, place, written(row)
+    for name, least in LEAST.items():
+        for row in table(f'`type = "{name}"`'):
+            yield {"providers": {"p": least}}, "providers.p", written(row)
+        for heading, place in (("`[providers.NAME]`", "providers.p"), ("`[providers.NAME.poll]`", "providers.p.poll")):
+            for row in table(heading):
+                yield {"providers": {"p": {**least, "poll": {}}}}, place, written(row, column=name)
+
+
+def written(row: Mapping[str, str], *, column: str = "default") -> JsonValue:
+    """Read a cell with a value as `{key: value}`; any other is no default."""
+    cell = row[column]
+    return tomllib.loads(f"{plain(row['key'])} = {plain(cell)}") if cell.startswith("`") else {}
+
+
+def test_each_default_is_the_one_that_holds_where_the_key_is_not_written() -> None:
+    compared = 0
+    for least, place, default in defaults():
+        given = merged(least, place.split("."), default)
+        assert Config.model_validate(given) == Config.model_validate(least), (place, default)
+        compared += bool(default)
+    assert compared > 50
+
+
+def merged(table: dict[str, JsonValue], path: list[str], default: JsonValue) -> dict[str, JsonValue]:
+    if not path:
+        assert isinstance(default, dict)
+        return {**table, **default}
+    below = table[path[0]]
+    assert isinstance(below, dict)
+    return {**table, path[0]: merged(below, path[1:], default)}
+
+
+def test_what_is_said_to_be_needed_is_needed() -> None:
+    models: dict[str, type[BaseModel]] = {"`[sources.NAME]`": FileSection, "`[webhooks.NAME]`": Webhook}
+    for heading, model in models.items():
+        said = {plain(row["key"]) for row in table(heading) if row["default"] == "needed"}
+        assert said - {"secret"} == {name for name, field in model.model_fields.items() if field.is_required()}
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", blocks("jsonl"), ids=str)
+def test_each_request_is_accepted_with_its_params(example: Block, tmp_path: Path) -> None:
+    sections = "\n".join(block.text for block in blocks("toml") if block.heading in OF_PROVIDERS)
+    accounts = configured(tmp_path, sections).providers
+    for line in example.text.splitlines():
+        request = read_request(line.encode())
+        if isinstance(request, WatchRequest):
+            accounts[request.provider].check(request.params)
+        else:
+            assert isinstance(request, CancelRequest)
+
+
+def test_the_fields_of_a_request_are_all_there_but_those_that_are_refused() -> None:
+    listed = {plain(row["field"]) for row in table("Watch requests")}
+    assert listed == set(WatchRequest.model_fields) - {"callback_url", "callback_secret"}

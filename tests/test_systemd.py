@@ -1,0 +1,194 @@
+"""What systemd is told by a real daemon, over a real socket; and what systemd itself says of the unit."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from running import stage, stop
+
+from watcher.systemd import notify, watchdog_seconds
+
+UNIT = Path(__file__).parent.parent / "systemd/watcher.service"
+
+
+class Listener:
+    """A socket as systemd has it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address.replace("@", "\0", 1))
+        self.socket.settimeout(20)
+
+    def hear(self) -> str:
+        return self.socket.recv(4096).decode()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listener]:
+    address = str(tmp_path / "notify") if request.param == "path" else f"@watcher-test-{os.getpid()}"
+    heard = Listener(address)
+    with heard.socket:
+        yield heard
+
+
+# --- the daemon -------------------------------------------------------------------------------------------------
+
+
+async def heard(listener: Listener) -> str:
+    return await anyio.to_thread.run_sync(listener.hear)
+
+
+async def test_the_daemon_tells_that_it_is_ready_lives_and_stops(listener: Listener, tmp_path: Path) -> None:
+    async with stage(tmp_path) as world:
+        world.environ |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "300000"}
+        world.environ.pop("WATCHDOG_PID", None)
+        async with world.daemon(is_ready=False) as process:
+            assert await heard(listener) == "READY=1\nSTATUS=0 open watches"
+            assert [await heard(listener) for _ in range(3)] == ["WATCHDOG=1"] * 3
+            assert await stop(process) == 0
+        rest = [await heard(listener)]
+        while rest[-1] == "WATCHDOG=1":
+            rest.append(await heard(listener))
+        assert rest[-1] == "STOPPING=1"
+
+
+async def test_ready_comes_after_the_open_watches_are_loaded(listener: Listener, tmp_path: Path) -> None:
+    async with stage(tmp_path) as world:
+        for name in ("one", "two"):
+            assert (await world.call("add", "d7", f"request_id={name}")).returncode == 0
+        world.environ["NOTIFY_SOCKET"] = listener.address
+        async with world.daemon(is_ready=False):
+            assert await heard(listener) == "READY=1\nSTATUS=2 open watches"
+
+
+@pytest.mark.parametrize("address", [None, "/nobody/listens"])
+async def test_a_daemon_that_nobody_listens_to_runs_all_the_same(address: str | None, tmp_path: Path) -> None:
+    async with stage(tmp_path) as world:
+        world.environ |= {"NOTIFY_SOCKET": address} if address else {}
+        async with world.daemon() as process:
+            assert await stop(process) == 0
+        assert not world.lines("daemon.fault")
+
+
+# --- the few lines that speak to systemd ------------------------------------------------------------------------
+
+
+def test_lines_are_one_datagram(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", listener.address)
+    notify("READY=1", "STATUS=3 open watches")
+    notify("WATCHDOG=1")
+    assert [listener.hear(), listener.hear()] == ["READY=1\nSTATUS=3 open watches", "WATCHDOG=1"]
+
+
+def test_a_socket_that_is_full_holds_nobody_up(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", listener.address)
+    for _ in range(10_000):
+        notify("WATCHDOG=1")
+    assert listener.hear() == "WATCHDOG=1"
+
+
+@pytest.mark.parametrize("address", ["@nobody-listens", "/nobody/listens", "/" + "x" * 200])
+def test_an_address_where_nobody_listens_is_no_error(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify("READY=1")
+
+
+@pytest.mark.parametrize("address", [None, "", "notify", "vsock:2:1"])
+def test_without_an_address_no_socket_is_made(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was made")
+
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    if address is not None:
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setattr(socket, "socket", refuse)
+    notify("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_watchdog_is_fed_only_if_it_is_ours(
+    environ: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert watchdog_seconds() == seconds
+
+
+# --- the unit ---------------------------------------------------------------------------------------------------
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    assert shutil.which("systemd-analyze"), "systemd-analyze is missing: apt-get install systemd"
+    command = ["systemd-analyze", "--no-pager", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> str:
+    """The unit, but for its program, which is not installed where it is tested."""
+    text, replaced = re.subn(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", UNIT.read_text())
+    assert replaced == 1
+    path = tmp_path / UNIT.name
+    path.write_text(text)
+    return str(path)
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(unit: str) -> None:
+    """It exits 0 for an unknown key too: only its silence counts."""
+    said = analyze("verify", "--man=no", unit)
+    assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_systemd_would_say_what_is_wrong_with_a_unit(unit: str) -> None:
+    Path(unit).write_text(Path(unit).read_text().replace("WatchdogSec=", "WatchDogSeconds="))
+    assert "WatchDogSeconds" in analyze("verify", "--man=no", unit).stderr
+
+
+def test_the_unit_exposes_next_to_nothing(unit: str) -> None:
+    said = analyze("security", "--offline=true", unit)
+    [exposure] = re.findall(r"Overall exposure level for watcher\.service: ([\d.]+)", said.stdout)
+    assert float(exposure) <= 1.2
+
+
+def test_the_unit_feeds_the_watchdog_and_leaves_the_daemon_time_to_stop() -> None:
+    settings = dict(re.findall(r"(?m)^(\w+)=(.*)$", UNIT.read_text()))
+    wanted = {
+        "Type": "notify",
+        "NotifyAccess": "main",
+        "User": "watcher",
+        "StateDirectory": "watcher",
+        "LoadCredential": "watcher:/etc/watcher/credentials",
+        "WatchdogSec": "60s",
+        "TimeoutStopSec": "25s",
+        "RestartPreventExitStatus": "2",
+        "ExecStart": "/opt/watcher/bin/watcher -c /etc/watcher/watcher.toml run",
+    }
+    assert {key: settings.get(key) for key in wanted} == wanted
+
+
+def test_the_folders_of_the_unit_are_made_by_tmpfiles_and_its_user_by_sysusers() -> None:
+    folders = re.findall(r"(?m)^d (\S+) (\d+) (\w+) (\w+) -$", UNIT.with_name("watcher.tmpfiles.conf").read_text())
+    assert folders == [
+        ("/var/spool/watcher", "2770", "watcher", "watcher"),
+        ("/etc/watcher", "0755", "root", "root"),
+        ("/etc/watcher/credentials", "0700", "root", "root"),
+    ]
+    assert re.findall(r"(?m)^u (\w+) ", UNIT.with_name("watcher.sysusers.conf").read_text()) == ["watcher"]
