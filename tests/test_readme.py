@@ -16,20 +16,29 @@ from watcher.core.webhook import Webhook
 from watcher.providers.account import Account
 from watcher.providers.chime import Chime
 from watcher.providers.d7 import D7
+from watcher.providers.http import Http
+from watcher.providers.http_auth import Basic, Bearer, Header, OAuth2
 from watcher.providers.kore import Kore
 from watcher.providers.ukg import Ukg
 from watcher.providers.ukg_auth import Auth0, OpenAm
 from watcher.sources.file import FileSection
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-TYPES: dict[str, type[Account]] = {"d7": D7, "kore": Kore, "chime": Chime, "ukg": Ukg}
+TYPES: dict[str, type[Account]] = {"d7": D7, "kore": Kore, "chime": Chime, "ukg": Ukg, "http": Http}
 A_PROVIDER = '[providers.d7]\ntype = "d7"\ntoken = "env:D7_TOKEN"\n'
-OF_PROVIDERS = {"D7 Networks", "Kore.ai", "Amazon Chime SDK messaging", "UKG Pro Workforce Management"}
+OF_PROVIDERS = {
+    "D7 Networks",
+    "Kore.ai",
+    "Amazon Chime SDK messaging",
+    "UKG Pro Workforce Management",
+    "Any other JSON status API",
+}
 LEAST: dict[str, dict[str, JsonValue]] = {
     "d7": {"type": "d7", "token": "t"},
     "kore": {"type": "kore", "client_id": "cs-1", "client_secret": "s"},
     "chime": {"type": "chime", "region": "us-east-1"},
     "ukg": {"type": "ukg", "base_url": "https://tenant.mykronos.com", "token": "t"},
+    "http": {"type": "http", "url": "https://example.com/{id}", "status": "status", "states": {"done": "succeeded"}},
 }
 
 
@@ -96,6 +105,14 @@ def test_the_keys_of_ukgs_logins_are_all_there_and_no_other() -> None:
         assert sorted(plain(row["key"]) for row in rows if row["of"] in {name, "both"}) == sorted(model.model_fields)
 
 
+def test_the_credentials_of_a_declared_api_are_all_there_with_their_keys_and_no_other() -> None:
+    rows = [plain(row["`auth`"]) for row in table("`[providers.NAME.auth]` of an API that is declared")]
+    models: list[type[BaseModel]] = [Bearer, Header, Basic, OAuth2]
+    for row, model in zip(rows, models, strict=True):
+        assert [key.split(" = ")[0] for key in row.strip("{ }").split(", ")] == list(model.model_fields)
+        assert f'"{model.__name__.lower()}"' in row
+
+
 def defaults() -> Iterator[tuple[dict[str, JsonValue], str, JsonValue]]:
     """Yield a section, as it must be at least, where a default belongs, and the default."""
     for row in table("`[webhooks.NAME]`"):
@@ -123,7 +140,7 @@ def test_each_default_is_the_one_that_holds_where_the_key_is_not_written() -> No
         given = merged(least, place.split("."), default)
         assert Config.model_validate(given) == Config.model_validate(least), (place, default)
         compared += bool(default)
-    assert compared > 50
+    assert compared > 60
 
 
 def merged(table: dict[str, JsonValue], path: list[str], default: JsonValue) -> dict[str, JsonValue]:

@@ -16,7 +16,8 @@ COMMAND = r"(?:^|`|\$\(|\S=\S+ |sudo -u watcher |(?<=\| ))(?:/opt/watcher/bin/)?
 
 def command_lines() -> Iterator[str]:
     """Yield every command line of the README, in a shell block or in running text."""
-    shell = "\n".join(block.text for block in blocks("sh"))
+    typed = re.findall(r"^\$ (.*)$", "\n".join(block.text for block in blocks("console")), re.MULTILINE)
+    shell = "\n".join([*(block.text for block in blocks("sh")), *typed])
     spans = "\n".join(f"`{span}`" for span in re.findall(r"`([^`\n]+)`", prose()))
     for found in re.findall(COMMAND, f"{shell}\n{spans}", re.MULTILINE):
         if "COMMAND" not in found and found.strip() != "--version":
