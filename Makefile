@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint units format bench lock clean
 
 help:            ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,9 @@ lint: $(READY)   ## style, types, layers
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+
+units: $(READY)  ## what systemd says of the unit (needs systemd)
+	$(RUN)/python -m pytest -q tests/system/test_unit.py
 
 format: $(READY) ## what ruff can mend by itself
 	$(RUN)/ruff check --fix
