@@ -214,9 +214,6 @@ class SpiedStore:
     async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
         return await self._call("heads", self._store.heads(webhook, now=now, limit=limit))
 
-    async def next_due(self, webhook: str) -> datetime | None:
-        return await self._call("next_due", self._store.next_due(webhook))
-
     async def settle(self, settled: Sequence[Settled]) -> None:
         await self._call("settle", self._store.settle(settled))
 

@@ -217,7 +217,6 @@ class Opened:
     changed_at: datetime | None
     deadline_at: datetime
     seen: bool
-    troubled: bool
 
 
 class Store(Protocol):
@@ -287,9 +286,6 @@ class Store(Protocol):
 
     async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
         """Return the deliveries of a webhook that may be sent now: due, and first of their lanes; oldest due first."""
-
-    async def next_due(self, webhook: str) -> datetime | None:
-        """Return when the webhook's earliest head is due, None if nothing waits."""
 
     async def settle(self, settled: Sequence[Settled]) -> None:
         """Record attempts; a delivery that is delivered or exhausted makes the next of its lane the head."""

@@ -72,18 +72,6 @@ async def test_a_retry_holds_its_lane_until_it_is_due(store: Store) -> None:
     await store.settle([settled(head, Decision.RETRY, next_at=again_at)])
     assert await store.heads("ops", now=again_at - timedelta(microseconds=1), limit=10) == []
     assert await store.heads("ops", now=again_at, limit=10) == [replace(head, attempts=1, due_at=again_at)]
-    assert await store.next_due("ops") == again_at
-
-
-async def test_next_due_looks_at_heads_only(store: Store) -> None:
-    assert await store.next_due("ops") is None
-    (watch,) = await added(store, a_watch())
-    await told(store, watch, events=2)
-    assert await store.next_due("ops") == NOON + timedelta(seconds=1)
-    await store.settle([settled(await head_of(store), Decision.DELIVERED)])
-    assert await store.next_due("ops") == NOON + timedelta(seconds=2)
-    await store.settle([settled(await head_of(store), Decision.EXHAUSTED)])
-    assert await store.next_due("ops") is None
 
 
 async def test_settling_twice_is_settling_once(store: Store, backend: Backend) -> None:

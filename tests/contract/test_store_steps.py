@@ -48,12 +48,10 @@ async def test_load_brings_what_the_schedule_needs(store: Store) -> None:
         changed_at=None,
         deadline_at=fresh.submitted_at + timedelta(days=3),
         seen=False,
-        troubled=False,
     )
-    assert (second.changed_at, second.deadline_at, second.seen, second.troubled) == (
+    assert (second.changed_at, second.deadline_at, second.seen) == (
         NOON + timedelta(seconds=1),
         NOON + timedelta(days=10),
-        True,
         True,
     )
 

@@ -90,7 +90,6 @@ class OpenedColumns(NamedTuple):
     changed_at: int | None
     deadline_at: int
     seen: int
-    troubled: int
 
     def value(self) -> Opened:
         """Return the schedule's view of the watch."""
@@ -104,7 +103,6 @@ class OpenedColumns(NamedTuple):
             changed_at=moment_or_none(self.changed_at),
             deadline_at=moment(self.deadline_at),
             seen=bool(self.seen),
-            troubled=bool(self.troubled),
         )
 
 

@@ -11,7 +11,7 @@ from anyio import to_thread
 from watcher.core.errors import LeaseLostError
 from watcher.core.model import Condition, Delivery, Intent, Report, Settled, Step, Watch
 from watcher.ports import Admission, Arrival, Opened
-from watcher.stores.rows import ConditionColumns, OpenedColumns, WatchColumns, moment_or_none
+from watcher.stores.rows import ConditionColumns, OpenedColumns, WatchColumns
 from watcher.stores.sqlite_deliveries import record, select_heads
 from watcher.stores.sqlite_file import open_owned, open_read_only
 from watcher.stores.sqlite_lock import OwnerLock
@@ -163,15 +163,6 @@ class SqliteStore:
         """Return the due heads of a webhook's lanes."""
         return await self._reader.run(lambda db: select_heads(db, webhook, now=now, limit=limit))
 
-    async def next_due(self, webhook: str) -> datetime | None:
-        """Return when the webhook's next head is due."""
-
-        def work(db: sqlite3.Connection) -> datetime | None:
-            sql = "SELECT min(due_at) FROM deliveries WHERE webhook = ? AND head = 1"
-            return moment_or_none(db.execute(sql, (webhook,)).fetchone()[0])
-
-        return await self._reader.run(work)
-
     async def settle(self, settled: Sequence[Settled]) -> None:
         """Record attempts and what they mean."""
         epoch = self._epoch
@@ -186,7 +177,7 @@ class SqliteStore:
 
 # INDEXED BY, because by its own row a table is read through every finished watch too.
 LOAD = """
-    SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state IS NOT NULL, trouble IS NOT NULL
+    SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state IS NOT NULL
     FROM watches INDEXED BY watches_open
     WHERE ending IS NULL AND row > ?
     ORDER BY row
