@@ -283,3 +283,25 @@ async def test_over_aiohttp_a_refused_login_is_denied_and_then_one_is_granted(re
     assert refused == Denied(401, "INVALID_CLIENT")
     assert isinstance(granted, Grant)
     assert granted.values == {"token": "granted"}
+
+
+async def test_a_grant_that_works_is_used_on_while_a_new_one_cannot_be_had() -> None:
+    world = World(login("old", expires_in=1000), DOWN, login("new", expires_in=1000))
+    old = await world.grant()
+    world.clock.advance(950)
+    assert await world.grant() is old
+    assert await world.grant() is old
+    assert len(world.transport.history) == 2
+    world.clock.advance(49)
+    assert (await world.grant()).values == {"token": "new"}
+
+
+async def test_a_grant_that_was_denied_or_is_over_is_not_used_on() -> None:
+    world = World(login("old", expires_in=1000), DOWN, DOWN)
+    old = await world.grant()
+    world.clock.advance(950)
+    assert await world.tokens.grant(instead_of=old) == Broken(
+        Reason.UNREACHABLE, detail="login: refused", fault=Fault.CONNECTION
+    )
+    world.clock.advance(60)
+    assert isinstance(await world.tokens.grant(), Broken)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 import anyio
@@ -84,7 +85,13 @@ def all_sent(request: Request) -> Answer:
 class Polling:
     """Pollers of D7 accounts, by name, and the feed that brings watches to them."""
 
-    def __init__(self, store: SpiedStore, clock: VirtualClock, **sections: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        store: SpiedStore,
+        clock: VirtualClock,
+        conditions: Mapping[str, Condition] = MappingProxyType({}),
+        **sections: Mapping[str, object],
+    ) -> None:
         self.store = store
         self.clock = clock
         self.transport = ScriptedTransport(clock, otherwise=all_sent)
@@ -97,7 +104,7 @@ class Polling:
             name: Poller(
                 name,
                 provider,
-                condition=Condition(name, uid=f"condition of {name}"),
+                condition=conditions.get(name) or Condition(name, uid=f"condition of {name}"),
                 store=store,
                 recorder=recorder,
                 transport=self.transport,

@@ -17,7 +17,7 @@ from watcher.config import Config, literals
 from watcher.core.errors import StoreBusyError
 from watcher.core.model import Condition, Final, Params
 from watcher.core.wire import NoAnswer, Request, Response
-from watcher.deliver import Pump
+from watcher.deliver import MOST_BODY, Pump
 from watcher.feed import Feed
 from watcher.intake import Desk, Intake
 from watcher.poll import Poller
@@ -116,12 +116,14 @@ async def run(config: Config) -> None:
         StoreError: it cannot be opened.
 
     """
-    log.info("daemon.started", version=__version__, state=config.watcher.state, literal_secrets=literals(config))
+    written = literals(config)
+    tell = log.warning if written else log.info
+    tell("daemon.started", version=__version__, state=config.watcher.state, literal_secrets=written)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         store = await SqliteStore.open(config.watcher.database)
         try:
             await store.lease()
-            async with open_transport() as polls, open_transport() as posts:
+            async with open_transport() as polls, open_transport(glance=MOST_BODY) as posts:
                 loops = await assemble(config, store=store, polls=polls, posts=posts, clock=SystemClock())
                 await _turn(loops, signals)
         finally:

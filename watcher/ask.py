@@ -12,7 +12,9 @@ from watcher.core.wire import Fault, NoAnswer, Request, Response
 from watcher.ports import Clock, Provider, Transport
 from watcher.tokens import Tokens
 
-MOST_REQUESTS = 5  # one, three more that answers ask for, and one again with a fresh token
+MOST_REQUESTS = 6  # one, three more that answers ask for, one again with a fresh token, one with the right time
+LEAST_SKEW = timedelta(seconds=60)
+MOST_SKEW = timedelta(days=366)  # what claims to be further away is no clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +34,28 @@ Polled: TypeAlias = Unchanged | Answered
 
 
 class Asker:
-    """Asks one account, with its credentials."""
+    """Asks one account, with its credentials; what is signed tells the time by the account's own clock."""
 
     def __init__(self, provider: Provider, *, transport: Transport, clock: Clock) -> None:
         self._provider = provider
         self._transport = transport
         self._clock = clock
         self._tokens = Tokens(provider, transport=transport, clock=clock)
+        self._skew = timedelta(0)
 
     async def poll(self, params: Params, *, digest: bytes | None) -> Polled:
         """Ask for one watch; `digest` is that of the body seen last, None if the answer must be read.
 
-        Where credentials have run out, asks once more with fresh ones. All requests together end in the section's
-        `timeout`; a login has its own.
+        Where credentials have run out, asks once more with fresh ones; where our clock is wrong, with the right time.
+        All requests together end in the section's `timeout`; a login has its own.
         """
-        grant, renewed = await self._tokens.grant(), False
+        grant, renewed, corrected = await self._tokens.grant(), False, False
         until = self._clock.monotonic() + self._provider.timeout.total_seconds()
         request, after = self._provider.request(params), None
         for _ in range(MOST_REQUESTS):
             if not isinstance(grant, Grant | None):
                 return Answered(grant)
+            skew = self._skew
             answer = await self._exchange(request, grant, until=until)
             if isinstance(answer, NoAnswer):
                 return Answered(broken(answer))
@@ -61,6 +65,8 @@ class Asker:
             outcome = self._provider.parse(params, answer, after=after)
             if isinstance(outcome, Ask):
                 request, after = outcome.request, outcome
+            elif isinstance(outcome, Denied) and not corrected and self._corrects(answer, skew):
+                corrected = True
             elif isinstance(outcome, Denied) and outcome.renewable and grant is not None and not renewed:
                 grant, renewed = await self._tokens.grant(instead_of=grant), True
             else:
@@ -70,8 +76,20 @@ class Asker:
         return Answered(Broken(Reason.MALFORMED, detail="each answer asks for one more request"))
 
     async def _exchange(self, request: Request, grant: Grant | None, *, until: float) -> Response | NoAnswer:
-        signed = self._provider.authorize(request, grant, now=self._clock.now(), nonce=secrets.token_hex(16))
+        now = self._clock.now() + self._skew
+        signed = self._provider.authorize(request, grant, now=now, nonce=secrets.token_hex(16))
         return await self._transport.send(signed, within=timedelta(seconds=until - self._clock.monotonic()))
+
+    def _corrects(self, answer: Response, skew: timedelta) -> bool:
+        """Take the time from an answer to what was signed with `skew`; True if that was wrong.
+
+        AWS and tokens that expire are denied to who is minutes off; each answer says what time it is there.
+        """
+        actual = answer.served_at - answer.received_at if answer.served_at else skew
+        if abs(actual - skew) <= LEAST_SKEW or abs(actual) > MOST_SKEW:
+            return False
+        self._skew = actual
+        return True
 
 
 def broken(answer: NoAnswer) -> Broken:

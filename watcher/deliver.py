@@ -21,6 +21,7 @@ AFTER_A_FAULT = 10.0
 MOST_BODY = 2048
 MOST_HEADERS = 8192
 STALL = 30.0
+SECRETIVE = {"authorization", "cookie", "proxy-authorization", "set-cookie", "webhook-signature"}
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class Pump:
         self._ready: deque[Delivery] = deque()
         self._held: dict[int, float] = {}
         self._stopping = False
+        self._is_slow = False
         self.bell = Bell()
         self._turned_at = clock.monotonic()
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
@@ -70,12 +72,13 @@ class Pump:
             try:
                 await self._attempt(delivery)
             except StoreError as error:  # it was sent, but that is not on disk: it is sent again, with the same id
-                log.warning("store.slow", webhook=self._name, event_id=delivery.event.id, error=str(error))
+                self._complain(error)
                 self._held[delivery.id] = self._clock.monotonic() + AFTER_A_FAULT
             except Exception:  # a bug in one delivery stays with that delivery
                 log.exception("daemon.fault", webhook=self._name, event_id=delivery.event.id)
                 self._held[delivery.id] = self._clock.monotonic() + AFTER_A_FAULT
             else:
+                self._is_slow = False
                 del self._held[delivery.id]
             self.bell.ring()
 
@@ -100,13 +103,19 @@ class Pump:
         try:
             heads = await self._store.heads(self._name, now=soon, limit=2 * self._webhook.concurrency + len(held))
         except StoreError as error:
-            log.warning("store.slow", webhook=self._name, error=str(error))
+            self._complain(error)
             return LONGEST_NAP
         free = [head for head in heads if head.id not in held]
         due = [head for head in free if head.due_at <= now]
         self._held.update((head.id, inf) for head in due)
         self._ready.extend(due)
         return min([LONGEST_NAP, *((head.due_at - now).total_seconds() for head in free[len(due) :])])
+
+    def _complain(self, error: StoreError) -> None:
+        """Log that nothing can be recorded, once until something can."""
+        if not self._is_slow:
+            log.error("store.slow", webhook=self._name, error=str(error))  # no bug of ours
+        self._is_slow = True
 
     def _steady_now(self) -> datetime:
         """Return the wall clock, but one that never goes back: what is due must not wait for it to come round again."""
@@ -142,7 +151,7 @@ def _attempt(delivery: Delivery, answer: Response | NoAnswer, *, began_at: datet
     headers = {}
     for name, value in answer.headers.items():
         size += len(name) + len(value)
-        if size <= MOST_HEADERS and name not in {"set-cookie", "authorization"}:
+        if size <= MOST_HEADERS and name not in SECRETIVE:
             headers[name] = value
     return Attempt(number, began_at, duration, answer.status, answer.address, headers, answer.body[:MOST_BODY])
 

@@ -31,6 +31,7 @@ class Feed:
         self._row = 0
         self._waiting: set[str] = set()
         self._stopping = False
+        self._is_slow = False
         self.bell = Bell()
         self._turned_at = clock.monotonic()
 
@@ -54,7 +55,11 @@ class Feed:
                 log.error("lease.lost", error=str(error))  # noqa: TRY400  # no bug of ours
                 raise
             except StoreError as error:
-                log.warning("store.slow", error=str(error))
+                if not self._is_slow:
+                    log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+                self._is_slow = True
+            else:
+                self._is_slow = False
             await self.bell.wait(at_most=LOOK_EVERY)
 
     @property

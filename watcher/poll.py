@@ -10,10 +10,10 @@ import structlog
 from watcher.ask import MOST_REQUESTS, Answered, Asker, Unchanged
 from watcher.bell import Bell
 from watcher.core.agenda import Agenda, Entry
-from watcher.core.errors import StaleWatchError, StoreError
+from watcher.core.errors import StoreError
 from watcher.core.event import provider_changed
 from watcher.core.gate import Gate
-from watcher.core.lifecycle import Terms, advance
+from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, Throttled, Watch
 from watcher.core.schedule import next_poll
 from watcher.ports import Clock, Opened, Provider, Store, Transport
@@ -23,6 +23,7 @@ AFTER_A_FAULT = timedelta(seconds=30)
 LONGEST_NAP = 2.0
 MOST_WORDS = 100
 STALL = 30.0
+SWEEP_EVERY = 10.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -51,10 +52,12 @@ class Poller:
         self._condition = condition
         self._gate = Gate(rate=provider.rate, burst=provider.burst, now=clock.monotonic(), reason=condition.reason)
         self._agenda = Agenda()
+        self._open = 0
         self._turn = anyio.Lock()
         self._telling = anyio.Lock()
         self._bell = Bell()
         self._unknown: set[str] = set()
+        self._swept_at = -SWEEP_EVERY
         self._stopping = False
         self._turned_at = clock.monotonic()
 
@@ -77,23 +80,24 @@ class Poller:
         self._bell.ring()
 
     def add(self, opened: Opened) -> None:
-        """Put a watch on the schedule: at once if it was never seen, else when its pace says."""
+        """Put a watch on the schedule: at once if it was never seen, else somewhere within its pace."""
         since = opened.changed_at or opened.accepted_at
+        self._open += 1
         entry = Entry(opened.uid, opened.id, opened.params, since, opened.deadline_at)
-        self._schedule(entry, self._pace(entry) if opened.seen else timedelta(0))
+        # Of a pace somewhere in its middle: whole paces would never end where a daemon is restarted often.
+        spread = max(self._terms.pace.min, self._pace(entry) * random.random())  # noqa: S311  # spreads polls
+        self._schedule(entry, spread if opened.seen else timedelta(0))
 
     def end(self, uid: str) -> None:
         """Take a watch that was added, and ended elsewhere, off the schedule."""
+        self._open -= 1
         self._agenda.drop(uid)
 
     async def _work(self) -> None:
         while (entry := await self._next()) is not None:
             try:
                 await self._poll(entry)
-            except StaleWatchError:  # a cancellation was faster: `end` takes it off
-                self._schedule(replace(entry, digest=None), self._terms.pace.min)
-            except StoreError as error:
-                log.warning("store.slow", provider=self._name, watch=entry.id, error=str(error))
+            except StoreError:  # or a cancellation was faster: then `end` takes it off
                 self._schedule(replace(entry, digest=None), self._terms.pace.min)
             except Exception:  # a bug in one watch stays with that watch
                 log.exception("daemon.fault", provider=self._name, watch=entry.id)
@@ -108,8 +112,25 @@ class Poller:
                 wait = LONGEST_NAP if due is None else due - now
                 if wait <= 0 and (wait := self._gate.take(now=now)) <= 0:
                     return self._agenda.pop()
+                if self._gate.is_closed(now=now):
+                    await self._expire_late(now)
                 await self._bell.wait(at_most=min(wait, LONGEST_NAP))
         return None
+
+    async def _expire_late(self, now: float) -> None:
+        """End what passes its deadline while nobody may ask; seldom, because it looks at every watch."""
+        if now < self._swept_at + SWEEP_EVERY:
+            return
+        self._swept_at = now
+        for entry in self._agenda.take_late(now=self._clock.now()):
+            try:
+                watch = await self._store.watch(entry.uid)
+                if watch is not None and watch.ending is None:
+                    await self._recorder.commit(watch, expire(watch, now=self._clock.now()))
+            except StoreError:
+                self._schedule(entry, self._terms.pace.min)
+            else:
+                self._open -= 1
 
     async def _poll(self, entry: Entry) -> None:
         """Ask for one watch, do what the answer means, and schedule it again."""
@@ -119,37 +140,41 @@ class Poller:
         polled = await self._asker.poll(entry.params, digest=usable)
         took = round((self._clock.monotonic() - started) * 1000, 1)
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
-        log.debug("poll.done", provider=self._name, watch=entry.id, outcome=_word(outcome), duration_ms=took)
-        self._note(entry, outcome)
+        error = getattr(outcome, "detail", None) or None
+        log.debug(
+            "poll.done", provider=self._name, watch=entry.id, outcome=_word(outcome), duration_ms=took, error=error
+        )
+        self._note(entry, outcome, asked_at=started)
         with anyio.CancelScope(shield=True):  # what was seen is recorded, also while we stop
-            await self._report()
+            await self._report(error)
             if isinstance(polled, Answered):
-                await self._record(entry, polled)
+                await self._record(entry, polled, error)
             else:
                 self._schedule(entry, self._pace(entry))
 
-    def _note(self, entry: Entry, outcome: Final | None) -> None:
+    def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float) -> None:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
         now = self._clock.monotonic()
-        paused = self._gate.note(entry.uid, outcome, watches=len(self._agenda) + 1, now=now)
+        paused = self._gate.note(entry.uid, outcome, watches=self._open, asked_at=asked_at, now=now)
         if paused is not None and isinstance(outcome, Throttled):
             log.warning("provider.throttled", provider=self._name, status=outcome.http_status, wait_s=paused)
 
-    async def _report(self) -> None:
+    async def _report(self, error: str | None) -> None:
         """Tell, once for all its watches, that the account went down or came back, if that is so and not yet told."""
         if self._gate.reason is self._condition.reason:
             return
         async with self._telling:
-            reason, watches = self._gate.reason, len(self._agenda) + 1
+            reason = self._gate.reason
             if reason is not self._condition.reason:
-                report = provider_changed(self._condition, reason=reason, at=self._clock.now(), watches=watches)
-                await self._recorder.report(report)
+                report = provider_changed(self._condition, reason=reason, at=self._clock.now(), watches=self._open)
+                await self._recorder.report(report, error=error)
                 self._condition = report.condition
 
-    async def _record(self, entry: Entry, polled: Answered) -> None:
+    async def _record(self, entry: Entry, polled: Answered, error: str | None) -> None:
         watch = await self._store.watch(entry.uid)
         if watch is None or watch.ending is not None:
-            raise StaleWatchError(f"watch {entry.id} ended while it was polled")
+            self._let_go(entry)
+            return
         before = replace(watch, trouble=entry.trouble or watch.trouble)
         step = advance(
             before,
@@ -160,11 +185,20 @@ class Poller:
             is_alone=self._gate.reason is None,
         )
         if step.writes:
-            await self._recorder.commit(before, step)
+            await self._recorder.commit(before, step, error=error)
         if isinstance(polled.outcome, Seen):
             self._name_unknown(polled.outcome.observation.unknown)
-        if step.wait is not None:
+        if step.wait is None:
+            self._open -= 1
+        else:
             self._schedule(_entry(step.watch, polled.digest), step.wait)
+
+    def _let_go(self, entry: Entry) -> None:
+        """Forget a watch that has ended: by a cancellation, which `end` tells, or a commit that only seemed to fail."""
+        if entry.ended:
+            self._open -= 1
+        else:
+            self._schedule(replace(entry, ended=True), self._terms.pace.min)
 
     def _schedule(self, entry: Entry, wait: timedelta) -> None:
         if self._agenda.push(entry, due=self._clock.monotonic() + wait.total_seconds()):

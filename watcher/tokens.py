@@ -31,6 +31,7 @@ class Tokens:
         self._needs_login = provider.login(None) is not None
         self._grant: Grant | None = None
         self._fresh_until = 0.0
+        self._ends_at = 0.0
         self._refusal: Refusal | None = None
         self._wait = FIRST_WAIT
         self._try_again_at = 0.0
@@ -47,9 +48,13 @@ class Tokens:
         async with self._one_at_a_time:
             if self._usable(instead_of):
                 return self._grant
-            if self._refusal is not None and self._clock.monotonic() < self._try_again_at:
-                return self._refusal
-            return self._keep(await self._renew())
+            refused = self._refusal is not None and self._clock.monotonic() < self._try_again_at
+            answer = self._refusal if refused else self._keep(await self._renew())
+            return answer if isinstance(answer, Grant) or not self._works_still(instead_of) else self._grant
+
+    def _works_still(self, instead_of: Grant | None) -> bool:
+        """Is there an old grant that may be used on, as a new one cannot be had just now?"""
+        return self._grant is not None and self._grant is not instead_of and self._clock.monotonic() < self._ends_at
 
     def _usable(self, instead_of: Grant | None) -> bool:
         if self._grant is None or self._grant is instead_of:
@@ -66,6 +71,7 @@ class Tokens:
         if isinstance(answer, Grant):
             self._grant, self._refusal, self._wait = answer, None, FIRST_WAIT
             self._fresh_until = now + self._life(answer)
+            self._ends_at = max(self._fresh_until, now + self._left(answer))
         else:
             self._refusal = answer
             self._try_again_at = now + self._wait
@@ -74,10 +80,11 @@ class Tokens:
 
     def _life(self, grant: Grant) -> float:
         """Say for how many seconds a grant is used; also one that is over at once, or each poll would log in."""
-        if grant.expires_at is None:
-            return inf
-        left = (grant.expires_at - self._clock.now()).total_seconds()
-        return max(left - min(MARGIN, left / 10), FIRST_WAIT)
+        left = self._left(grant)
+        return max(left - min(MARGIN, left / 10), FIRST_WAIT) if left < inf else inf
+
+    def _left(self, grant: Grant) -> float:
+        return inf if grant.expires_at is None else (grant.expires_at - self._clock.now()).total_seconds()
 
     async def _renew(self) -> Grant | Refusal:
         """Refresh what there is; where that is refused, log in anew."""

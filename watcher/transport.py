@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import re
 import socket
 import ssl
@@ -51,9 +52,10 @@ class UnusableError(Exception):
 class AiohttpTransport:
     """`ports.Transport` over one `aiohttp.ClientSession`: no redirect, no cookie, no proxy from the environment."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, limit: int = MOST_BYTES) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, limit: int = MOST_BYTES, glance: int | None = None) -> None:
         self._session = session
         self._limit = limit
+        self._glance = glance
 
     async def send(self, request: Request, *, within: timedelta) -> Response | NoAnswer:
         """Send one request; see `ports.Transport`."""
@@ -78,7 +80,10 @@ class AiohttpTransport:
         ) as answer:
             if sum(len(name) + len(value) for name, value in answer.raw_headers) > MOST_HEADERS:
                 raise UnusableError(Fault.GARBAGE, f"more than {MOST_HEADERS} bytes of headers")
-            body = b"".join([piece async for piece in _decoded(answer, limit=self._limit)])
+            if self._glance is None:
+                body = b"".join([piece async for piece in _decoded(answer, limit=self._limit)])
+            else:
+                body = await _glanced(answer, most=self._glance)
             headers = {name.lower(): value for name, value in answer.headers.items()}
             address = answer.address if isinstance(answer, _Answer) else None
             return Response(answer.status, headers, body, datetime.now(UTC), address)
@@ -99,10 +104,11 @@ class _Answer(aiohttp.ClientResponse):
 
 @asynccontextmanager
 async def open_transport(
-    *, limit: int = MOST_BYTES, tls: ssl.SSLContext | None = None
+    *, limit: int = MOST_BYTES, glance: int | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[AiohttpTransport]:
     """Open a transport and close all its connections in the end; its users bound how many there are.
 
+    With `glance` the status is what counts: of a body so many bytes are read, as they are, and none must be right.
     `tls` says whom to trust, where that is not what the machine trusts.
     """
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=tls or True)
@@ -117,7 +123,18 @@ async def open_transport(
         max_line_size=MOST_HEADERS,
         max_field_size=MOST_HEADERS,
     ) as session:
-        yield AiohttpTransport(session, limit=limit)
+        yield AiohttpTransport(session, limit=limit, glance=glance)
+
+
+async def _glanced(answer: aiohttp.ClientResponse, *, most: int) -> bytes:
+    """Return the beginning of a body, or what came of it before it broke."""
+    body = b""
+    try:
+        while len(body) < most and (piece := await answer.content.read(most - len(body))):
+            body += piece
+    except aiohttp.ClientPayloadError:
+        return body
+    return body
 
 
 async def _decoded(answer: aiohttp.ClientResponse, *, limit: int) -> AsyncIterator[bytes]:
@@ -182,6 +199,8 @@ def _no_answer(error: Exception) -> NoAnswer:
         if isinstance(error, kind):
             return meaning
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, aiohttp.ClientOSError):  # its words hold the whole URL
+        return NoAnswer(_fault(cause), os.strerror(cause.errno) if cause.errno else "the connection broke")
     if isinstance(cause, OSError):
         return NoAnswer(_fault(cause), cause.strerror or str(cause))
     if isinstance(cause, ValueError):

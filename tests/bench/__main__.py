@@ -1,4 +1,7 @@
-"""`make bench`: every measurement, as pairs in turn, because the machine is noisy; the median of each is printed."""
+"""`make bench`: every measurement, as pairs in turn, because the machine is noisy; the median of each is printed.
+
+`python -m bench fuzz` measures nothing: it gives each provider many more odd answers than the tests have time for.
+"""
 
 import statistics
 import sys
@@ -7,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import structlog
 
-from bench import changes, deliveries, polls
+from bench import changes, deliveries, fuzz, polls
 from bench.peer import answering
 
 PAIRS = 3
@@ -24,8 +27,11 @@ def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, or what became of odd answers."""
     wanted = sys.argv[1:]
+    if wanted == ["fuzz"]:
+        fuzz.main()
+        return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     print(f"{'what':<28}{'watcher':>12}{'compared':>12}{'ratio':>8}   compared to")
     for name, (ours, bare, peer) in MEASUREMENTS.items():

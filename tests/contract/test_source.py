@@ -175,6 +175,14 @@ def test_bytes_that_are_not_utf_8_pass_as_they_are(watching: Watching, path: Pat
     assert watching.look() == items((1, b"\xff\xfe\x00"), (2, A))
 
 
+def test_a_file_that_is_written_anew_with_as_many_bytes_is_read_again(watching: Watching, path: Path) -> None:
+    path.write_bytes(b'{"n":1}\n')
+    assert watching.look() == items((1, b'{"n":1}'))
+    path.write_bytes(b'{"n":2}\n')
+    os.utime(path, ns=(0, 1))  # however coarse the file system's clock is
+    assert watching.look() == items((1, b'{"n":2}'))
+
+
 def test_a_half_written_line_is_waited_for(watching: Watching, path: Path) -> None:
     path.write_bytes(A + b"\n" + B[:5])
     assert watching.look() == items((1, A))

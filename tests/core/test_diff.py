@@ -70,10 +70,10 @@ def test_progress_of_nothing_is_progress() -> None:
     assert merge(before, saying("RUNNING", State.IN_PROGRESS, progress=0.0)).progress == 0.0
 
 
-def test_only_the_last_answer_says_when_it_starts() -> None:
+def test_a_scheduled_start_is_remembered_when_answers_say_it_no_more() -> None:
     before = merge(None, listing(not_before=after("1h")))
-    assert before.not_before == after("1h")
-    assert merge(before, listing()).not_before is None
+    assert merge(before, listing()).not_before == after("1h")
+    assert merge(before, listing(not_before=after("2h"))).not_before == after("2h")
 
 
 NEW = message("a", "sent", country="AE")

@@ -38,7 +38,7 @@ def test_the_rate_and_the_burst_hold() -> None:
 def test_nothing_is_sent_before_retry_after_and_then_at_half_the_rate_and_more_and_more() -> None:
     throttled = gate()
     taken(throttled, start=0.0, end=10.0)
-    assert throttled.note("w", Throttled(429, timedelta(seconds=20)), watches=9, now=10.0) == 20
+    assert throttled.note("w", Throttled(429, timedelta(seconds=20)), watches=9, asked_at=10.0, now=10.0) == 20
     moments = taken(throttled, start=10.0, end=400.0)
     assert moments[0] >= 30.0
     assert most_in_a_second([at for at in moments if at < 40]) <= 4
@@ -48,28 +48,43 @@ def test_nothing_is_sent_before_retry_after_and_then_at_half_the_rate_and_more_a
 
 def test_it_is_one_pause_however_many_polls_in_flight_are_told_of_it() -> None:
     throttled = gate()
-    assert throttled.note("a", Throttled(429, timedelta(seconds=20)), watches=9, now=0.0) == 20
-    assert throttled.note("b", Throttled(429, timedelta(seconds=20)), watches=9, now=0.5) is None
+    assert throttled.note("a", Throttled(429, timedelta(seconds=20)), watches=9, asked_at=0.0, now=0.0) == 20
+    assert throttled.note("b", Throttled(429, timedelta(seconds=20)), watches=9, asked_at=0.0, now=0.5) is None
     moments = taken(throttled, start=0.5, end=40.0)
     assert moments[0] >= 20.5
     assert len([at for at in moments if at < 30.5]) >= 24  # halved once, not twice
 
 
+def test_the_rate_is_halved_once_for_all_that_was_in_flight_also_when_the_pause_is_shorter_than_an_answer() -> None:
+    throttled, told = gate(), Throttled(429, timedelta(0))
+    notes = [throttled.note("w", told, watches=9, asked_at=0.0, now=1.0 + at / 10) for at in range(16)]
+    assert notes == [0, *[None] * 15]
+    assert 14 <= len(taken(throttled, start=3.0, end=8.0)) <= 16
+    assert throttled.note("w", told, watches=9, asked_at=7.0, now=8.0) == 0
+
+
+def test_an_answer_that_was_on_its_way_may_make_the_pause_longer() -> None:
+    throttled = gate()
+    throttled.note("a", Throttled(429, timedelta(seconds=5)), watches=9, asked_at=0.0, now=1.0)
+    assert throttled.note("b", Throttled(429, timedelta(seconds=50)), watches=9, asked_at=0.0, now=2.0) is None
+    assert taken(throttled, start=2.0, end=60.0)[0] >= 52.0
+
+
 def test_a_provider_that_does_not_say_for_how_long_is_left_alone_for_a_while() -> None:
     throttled = gate()
-    assert throttled.note("w", Throttled(429), watches=9, now=0.0) == PAUSE
+    assert throttled.note("w", Throttled(429), watches=9, asked_at=0.0, now=0.0) == PAUSE
     assert taken(throttled, start=0.0, end=PAUSE + 5)[0] >= PAUSE
 
 
 def test_a_provider_that_is_down_is_probed_by_one_at_a_time() -> None:
     down = gate()
     for name in "abcde":
-        assert down.note(name, REFUSED, watches=9, now=1.0) is None
+        assert down.note(name, REFUSED, watches=9, asked_at=1.0, now=1.0) is None
     assert down.reason is Reason.UNREACHABLE
     (first, *others) = taken(down, start=1.0, end=100.0)
     assert first == 11.0
     assert not others
-    down.note("f", None, watches=9, now=12.0)
+    down.note("f", None, watches=9, asked_at=12.0, now=12.0)
     assert down.take(now=12.0) == 0
 
 
@@ -79,12 +94,12 @@ def test_what_was_down_before_a_restart_is_probed_once_before_all_go() -> None:
 
 def test_a_low_rate_with_a_large_burst_slows_down_by_half_and_no_more() -> None:
     slow = gate(rate=0.1, burst=20)
-    slow.note("w", Throttled(429, timedelta(seconds=1)), watches=9, now=0.0)
+    slow.note("w", Throttled(429, timedelta(seconds=1)), watches=9, asked_at=0.0, now=0.0)
     assert taken(slow, start=0.0, end=30.0)[0] <= 21.0
 
 
 def test_the_rate_never_falls_below_its_floor() -> None:
     slow = gate(rate=64.0, burst=1)
     for now in range(100):
-        slow.note("w", Throttled(429, timedelta(0)), watches=9, now=float(now) / 100)
+        slow.note("w", Throttled(429, timedelta(0)), watches=9, asked_at=float(now) / 100, now=float(now) / 100)
     assert taken(slow, start=1.0, end=4.0)

@@ -72,6 +72,11 @@ def test_while_it_is_down_one_asks_at_a_time_and_more_and_more_seldom() -> None:
     assert max(b - a for a, b in pairwise(asked)) <= LONGEST_PROBE + 1
 
 
+def test_what_was_in_flight_as_it_went_down_does_not_put_the_first_probe_off() -> None:
+    health = told(*[REFUSED] * 16)
+    assert health.wait(now=4.0) == FIRST_PROBE
+
+
 @pytest.mark.parametrize("answer", [None, SEEN, Missing(), GARBAGE, Throttled(429), DENIED])
 def test_any_answer_ends_it(answer: Final | None) -> None:
     health = told(*[OOPS] * 5)

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from make import MIDDLE, SEEN_RUNNING, SNAPSHOT, START, after, span, terms, told, types, watch
 
-from watcher.core.lifecycle import advance
+from watcher.core.lifecycle import advance, expire
 from watcher.core.model import Broken, Ending, Final, Missing, Reason, Snapshot, State, Step, Throttled, Watch
 
 
@@ -96,3 +96,14 @@ def test_how_a_missing_watch_ends(
     steps = missing_for(before, [missing] * 9, every="2s")
     data = told(steps[-1])[-1]
     assert (data["outcome"], data["reason"], data["status"], len(steps)) == end
+
+
+def test_a_result_that_had_expired_stays_the_reason_when_the_status_goes_missing_too() -> None:
+    expired = Missing(reason="result_expired", existed=True)
+    *_, last = missing_for(watch(), [expired, Missing()], every="2s")
+    assert (last.watch.ending, told(last)[-1]["reason"]) == (Ending.GONE, "result_expired")
+
+
+def test_a_watch_that_cannot_be_asked_any_more_expires() -> None:
+    step = expire(watch(SNAPSHOT), now=after("1h"))
+    assert (step.watch.ending, step.wait, types(step)) == (Ending.EXPIRED, None, ["watch.finished"])

@@ -94,7 +94,7 @@ async def test_a_change_whose_commit_failed_is_read_again_and_told_once(store: S
     watch = await store.watch("uid-op")
     assert watch is not None
     assert watch.sequence == 2
-    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["store.slow"] * 2 + ["watch.changed"]
+    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["store.slow", "watch.changed"]
 
 
 async def test_a_watch_that_could_not_be_read_is_polled_again(store: SpiedStore, clock: VirtualClock) -> None:

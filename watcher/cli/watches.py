@@ -65,8 +65,12 @@ async def list_(
 ) -> None:
     """List watches, oldest first."""
     from watcher.cli import text
+    from watcher.core.model import Ending, State
 
     labels = pairs(label, what="labels")
+    words = ["open", "trouble", *State, *Ending]
+    if state is not None and state not in words:
+        raise typer.BadParameter(f"expected one of {', '.join(dict.fromkeys(words))}", param_hint="--state")
     async with records(context) as store:
         rows = await store.watches(state=state, provider=provider, labels=labels, limit=limit)
     if as_json:

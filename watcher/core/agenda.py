@@ -13,7 +13,8 @@ class Entry:
     """The little that is kept of an open watch.
 
     `digest` is of the body that was seen last and is on disk; None while the next answer must be read whatever it is.
-    `trouble` is the spell so far, which the store knows only once it was told.
+    `trouble` is the spell so far, which the store knows only once it was told. `ended`: the store says so, and nobody
+    has taken it off the agenda yet.
     """
 
     uid: str
@@ -24,6 +25,7 @@ class Entry:
     not_before: datetime | None = None
     digest: bytes | None = None
     trouble: Trouble | None = None
+    ended: bool = False
 
 
 class Agenda:
@@ -47,6 +49,14 @@ class Agenda:
     def drop(self, uid: str) -> None:
         """Forget an entry; one that is off the agenda now, as soon as it is put on again and due."""
         self._dropped.add(uid)
+
+    def take_late(self, *, now: datetime) -> list[Entry]:
+        """Take off all whose deadline has passed, due or not."""
+        late = [item[2] for item in self._heap if item[2].deadline_at <= now]
+        if late:
+            self._heap = [item for item in self._heap if item[2].deadline_at > now]
+            heapq.heapify(self._heap)
+        return late
 
     def pop(self) -> Entry:
         """Take off the entry that is due first."""

@@ -33,7 +33,7 @@ def merge(before: Snapshot | None, observation: Observation) -> Snapshot:
     """Lay an observation over what was seen before.
 
     A message that is no longer listed keeps its last status; one that was final keeps it whatever is said later.
-    Where the answer has no progress the last one stays.
+    Where the answer has no progress, or no scheduled start, the last one stays.
     """
     marks = dict(before.messages) if before else {}
     for change in changed_messages(before, observation):
@@ -45,7 +45,7 @@ def merge(before: Snapshot | None, observation: Observation) -> Snapshot:
         state=state,
         progress=last if observation.progress is None else _plain(observation.progress),
         messages=marks,
-        not_before=observation.not_before,
+        not_before=observation.not_before or (before.not_before if before else None),
     )
 
 

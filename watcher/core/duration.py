@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = timedelta(days=3650)
@@ -43,4 +43,11 @@ def format_duration(duration: timedelta) -> str:
     return "0s"
 
 
+def _some(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("expected a duration longer than nothing")
+    return duration
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+SomeTime = Annotated[Duration, AfterValidator(_some)]

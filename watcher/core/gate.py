@@ -1,5 +1,7 @@
 """When may an account be asked next, whatever its watches want? A value: it is told the time and what polls brought."""
 
+from math import inf
+
 from watcher.core.health import Health
 from watcher.core.limits import TokenBucket
 from watcher.core.model import Final, Reason, Throttled
@@ -10,11 +12,12 @@ PAUSE = 30.0  # seconds, where a provider says that it is asked too much and not
 class Gate:
     """Within the rate; not while it is paused; and one at a time, seldom, while it is down. `now` is monotonic."""
 
-    __slots__ = ("_bucket", "_health", "_paused_until")
+    __slots__ = ("_bucket", "_health", "_paused_at", "_paused_until")
 
     def __init__(self, *, rate: float, burst: int, now: float, reason: Reason | None = None) -> None:
         self._bucket = TokenBucket(rate=rate, burst=burst, now=now)
         self._health = Health(reason)
+        self._paused_at = -inf
         self._paused_until = now
 
     @property
@@ -30,7 +33,11 @@ class Gate:
         self._health.probe(now=now)
         return 0.0
 
-    def note(self, uid: str, outcome: Final | None, *, watches: int, now: float) -> float | None:
+    def is_closed(self, *, now: float) -> bool:
+        """Is nobody let through for now, however low the rate: paused, or down?"""
+        return now < self._paused_until or self._health.reason is not None
+
+    def note(self, uid: str, outcome: Final | None, *, watches: int, asked_at: float, now: float) -> float | None:
         """Take note of a poll that came back (None: unchanged) of one of so many watches.
 
         Returns:
@@ -41,8 +48,9 @@ class Gate:
         if not isinstance(outcome, Throttled):
             return None
         wait = PAUSE if outcome.retry_after is None else outcome.retry_after.total_seconds()
-        is_news = now >= self._paused_until
         self._paused_until = max(self._paused_until, now + wait)
-        if is_news:
-            self._bucket.slow_down(now=now + wait)
-        return wait if is_news else None
+        if asked_at <= self._paused_at:  # it was asked before we knew
+            return None
+        self._paused_at = now
+        self._bucket.slow_down(now=now + wait)
+        return wait

@@ -18,11 +18,12 @@ class Health:
     asks, at growing intervals, and any answer that shows the contrary ends it. `now` is monotonic seconds.
     """
 
-    __slots__ = ("_probe_at", "_recent", "_wait", "reason")
+    __slots__ = ("_is_probed", "_probe_at", "_recent", "_wait", "reason")
 
     def __init__(self, reason: Reason | None = None) -> None:
         self.reason = reason
         self._recent: deque[tuple[str, Reason | None]] = deque(maxlen=RECENT)
+        self._is_probed = False
         self._probe_at = 0.0
         self._wait = FIRST_PROBE
 
@@ -37,14 +38,15 @@ class Health:
             self.reason = self._verdict(watches) if bad else None
             if self.reason is not None:
                 self._wait = FIRST_PROBE
-                self._probe_at = now + self._wait
+                self._put_off(now)
             return self.reason is not None
         if bad is None or (bad is Reason.DENIED and self.reason is not Reason.DENIED):
             self.reason = None
             self._recent.clear()
             return True
-        self._wait = min(2 * self._wait, LONGEST_PROBE)
-        self._probe_at = now + self._wait
+        if self._is_probed:  # what was in flight as it went down says nothing new
+            self._wait = min(2 * self._wait, LONGEST_PROBE)
+            self._put_off(now)
         return False
 
     def wait(self, *, now: float) -> float:
@@ -54,7 +56,12 @@ class Health:
     def probe(self, *, now: float) -> None:
         """Somebody asks now; while the account is down nobody else does until the answer is noted, or is overdue."""
         if self.reason is not None:
+            self._is_probed = True
             self._probe_at = now + LONGEST_PROBE
+
+    def _put_off(self, now: float) -> None:
+        self._is_probed = False
+        self._probe_at = now + self._wait
 
     def _verdict(self, watches: int) -> Reason | None:
         """Say what the recent polls have in common, if that is enough to accuse the account of it."""

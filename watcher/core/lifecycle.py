@@ -20,6 +20,7 @@ from watcher.core.model import (
     Reason,
     Refused,
     Seen,
+    Snapshot,
     State,
     Step,
     Throttled,
@@ -71,6 +72,11 @@ def advance(watch: Watch, outcome: Final, *, now: datetime, terms: Terms, dice: 
     return _unseen(watch, outcome, at, terms, dice, is_alone=is_alone)
 
 
+def expire(watch: Watch, *, now: datetime) -> Step:
+    """Return what passing its deadline does to an open watch that cannot be asked any more."""
+    return _finish(watch, [], _never_back(watch, now), Ending.EXPIRED)
+
+
 def cancel(watch: Watch, *, now: datetime, intent: int) -> Step:
     """Return what carrying out a cancellation does to an open watch."""
     return replace(_finish(watch, [], _never_back(watch, now), Ending.CANCELLED), intent=intent)
@@ -84,7 +90,7 @@ def _never_back(watch: Watch, now: datetime) -> datetime:
 def _seen(watch: Watch, seen: Seen, at: datetime, terms: Terms, dice: float) -> Step:
     observation = seen.observation
     after = merge(watch.snapshot, observation)
-    changes = list(_changes(watch, observation))
+    changes = list(_changes(watch.snapshot, after, observation))
     told = watch.trouble is not None and watch.trouble.told
     moved = bool(changes) or watch.snapshot is None or after.not_before != watch.snapshot.not_before
     now_watch = replace(watch, snapshot=after, trouble=None, changed_at=at if changes or told else watch.changed_at)
@@ -106,9 +112,8 @@ def _seen(watch: Watch, seen: Seen, at: datetime, terms: Terms, dice: float) -> 
     return _step(now_watch, changes, at, wait=wait, before=watch, writes=moved or told)
 
 
-def _changes(watch: Watch, observation: Observation) -> Iterator[Draft]:
+def _changes(before: Snapshot | None, after: Snapshot, observation: Observation) -> Iterator[Draft]:
     """Yield what is new in an observation: messages, then progress, then status."""
-    before, after = watch.snapshot, merge(watch.snapshot, observation)
     for change in changed_messages(before, observation):
         yield event.message_changed(change)
     if after.progress is not None and (before is None or after.progress != before.progress):
@@ -122,9 +127,9 @@ def _unseen(  # private: as `advance`
 ) -> Step:
     trouble = _worse(watch.trouble, outcome, at)
     now_watch = replace(watch, trouble=trouble)
-    if isinstance(outcome, Missing) and _is_gone(watch, outcome, trouble, at, terms):
-        existed = watch.snapshot is not None or outcome.existed
-        ending, reason = (outcome.ending, outcome.reason) if existed else (Ending.GONE, None)
+    if isinstance(outcome, Missing) and _is_gone(watch, trouble, at, terms):
+        existed = watch.snapshot is not None or trouble.existed
+        ending, reason = (outcome.ending, trouble.cause) if existed else (Ending.GONE, None)
         return _finish(now_watch, [], at, ending, reason=reason)
     if at >= watch.deadline_at:
         return _finish(now_watch, [], at, Ending.EXPIRED)
@@ -140,15 +145,18 @@ def _unseen(  # private: as `advance`
 
 def _worse(before: Trouble | None, outcome: Unseen, at: datetime) -> Trouble:
     """Count one more poll that was not seen; what was told already stays as it was told."""
-    missing = isinstance(outcome, Missing)
-    if before is None:
-        return Trouble(_reason(outcome), at, outcome.http_status, missing=int(missing))
-    counted = replace(before, polls=before.polls + 1, missing=before.missing + 1 if missing else 0)
-    return counted if before.told else replace(counted, reason=_reason(outcome), http_status=outcome.http_status)
+    reason, http_status = _reason(outcome), outcome.http_status
+    counted = replace(before, polls=before.polls + 1) if before else Trouble(reason, at, http_status)
+    if isinstance(outcome, Missing):
+        existed, cause = counted.existed or outcome.existed, outcome.reason or counted.cause
+        counted = replace(counted, missing=counted.missing + 1, existed=existed, cause=cause)
+    else:
+        counted = replace(counted, missing=0)
+    return counted if counted.told else replace(counted, reason=reason, http_status=http_status)
 
 
-def _is_gone(watch: Watch, outcome: Missing, trouble: Trouble, at: datetime, terms: Terms) -> bool:
-    if watch.snapshot is not None or outcome.existed:
+def _is_gone(watch: Watch, trouble: Trouble, at: datetime, terms: Terms) -> bool:
+    if watch.snapshot is not None or trouble.existed:
         return trouble.missing >= MISSING_SEEN
     return trouble.missing >= MISSING_UNSEEN and at - watch.submitted_at >= terms.grace
 

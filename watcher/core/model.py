@@ -108,7 +108,7 @@ class Trouble:
     """A spell of polls that were not *seen*.
 
     Kept in memory while it grows; stored once it was `told` as `watch.trouble`, so that it is told once.
-    `missing` counts the 404s in a row up to now.
+    `missing` counts the 404s in a row up to now; `existed` and `cause` are what they said of it (see `Missing`).
     """
 
     reason: Reason
@@ -116,6 +116,8 @@ class Trouble:
     http_status: int | None
     polls: int = 1
     missing: int = 0
+    existed: bool = False
+    cause: str | None = None
     told: bool = False
 
 

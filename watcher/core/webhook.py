@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from watcher.core.duration import Duration
+from watcher.core.duration import Duration, SomeTime
 from watcher.core.model import Decision, Delivery, Event, EventType, Verdict
 from watcher.core.moment import rfc3339
 from watcher.core.secret import Secret
@@ -89,7 +89,7 @@ class Webhook(BaseModel):
     allow_http: bool = False
     events: Annotated[tuple[str, ...], AfterValidator(_event_globs)] = ("*",)
     providers: tuple[str, ...] | None = None
-    timeout: Duration = timedelta(seconds=15)
+    timeout: SomeTime = timedelta(seconds=15)
     concurrency: Annotated[int, Field(ge=1)] = 16
     retry: Annotated[tuple[Duration, ...], BeforeValidator(_waits)] = Field(default="long", validate_default=True)
 

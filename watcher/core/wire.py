@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 
@@ -28,6 +29,15 @@ class Response:
     body: bytes = field(repr=False)
     received_at: datetime
     address: str | None = None
+
+    @property
+    def served_at(self) -> datetime | None:
+        """What the other side's clock said, in `Date`; None if it said nothing that is a moment."""
+        try:
+            moment = parsedate_to_datetime(self.headers.get("date", ""))
+        except (ValueError, OverflowError):
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Fault(StrEnum):

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from watcher.core.duration import Duration
+from watcher.core.duration import Duration, SomeTime
 from watcher.core.errors import RequestError
 from watcher.core.model import Params
 from watcher.core.request import explain
@@ -28,14 +28,7 @@ def root(url: str) -> str:
     return url.rstrip("/")
 
 
-def _some(duration: timedelta) -> timedelta:
-    if duration <= timedelta(0):
-        raise ValueError("expected a duration longer than nothing")
-    return duration
-
-
 Root: TypeAlias = Annotated[str, AfterValidator(root)]
-SomeTime: TypeAlias = Annotated[Duration, AfterValidator(_some)]
 
 
 class Account(BaseModel):

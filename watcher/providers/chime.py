@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from watcher.core.duration import SomeTime
 from watcher.core.errors import RequestError
 from watcher.core.model import (
     Ask,
@@ -31,7 +33,7 @@ from watcher.core.model import (
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.ports import AwsChain, Login
-from watcher.providers.account import Account, Parameters, Root, SomeTime, segment
+from watcher.providers.account import Account, Parameters, Root, segment
 from watcher.providers.answers import error_code, read_as, retry_after, unseen
 from watcher.providers.sigv4 import sign
 
@@ -133,6 +135,7 @@ class Chime(Account):
     def _signable(self) -> Self:
         if find_spec("botocore") is None:
             raise ValueError('expected botocore, which signs for AWS: pip install "watcher[aws]"')
+        import_module("botocore.auth")  # here and now: it reads files, and the first poll must not wait for that
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise ValueError("expected both access_key_id and secret_access_key, or neither")
         if self.session_token is not None and self.access_key_id is None:

@@ -9,12 +9,13 @@ from typing import Annotated, ClassVar, Literal, Self
 import jwt
 from pydantic import Field, model_validator
 
+from watcher.core.duration import SomeTime
 from watcher.core.errors import RequestError
 from watcher.core.model import Ask, Denied, Grant, Message, Observation, Outcome, Params, Seen, State, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers import auth
-from watcher.providers.account import Account, Parameters, Root, SomeTime, segment
+from watcher.providers.account import Account, Parameters, Root, segment
 from watcher.providers.answers import Part, folded, read_as, retry_after, unseen
 
 PATHS = {1: "notify", 2: "notifyV2"}

@@ -13,6 +13,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, RootModel, model_validator
 
+from watcher.core.duration import SomeTime
 from watcher.core.model import (
     Ask,
     Broken,
@@ -28,7 +29,7 @@ from watcher.core.model import (
 )
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
-from watcher.providers.account import Account, Parameters, Root, SomeTime, segment
+from watcher.providers.account import Account, Parameters, Root, segment
 from watcher.providers.answers import folded, loads, malformed, read_as, retry_after, unseen
 from watcher.providers.auth import granted, with_headers
 from watcher.providers.auth import token as granted_token

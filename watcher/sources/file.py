@@ -84,6 +84,7 @@ class FileSource:
         self._head = _fingerprint(b"")
         self._end: object = None  # where the file ended when last looked at, and whether it had been replaced
         self._end_since = 0.0
+        self._written_at = 0
 
     async def open(self, position: bytes | None) -> None:
         """Go on behind `position`, in the file that it was made in: it may have been renamed while we were away."""
@@ -156,10 +157,11 @@ class FileSource:
 
     def _unread(self, file: int) -> bytes:
         """Read behind the place; from the start if what stood before it is gone: truncated, or written anew."""
-        size = os.fstat(file).st_size
-        if size == self._place.offset:
+        stat = os.fstat(file)
+        if (stat.st_size, stat.st_mtime_ns) == (self._place.offset, self._written_at):
             return b""
-        if size < self._place.offset or _head(file, self._place.offset) != self._head:
+        self._written_at = stat.st_mtime_ns
+        if stat.st_size < self._place.offset or _head(file, self._place.offset) != self._head:
             self._place, self._head = Place(), _fingerprint(b"")
         return os.pread(file, CHUNK, self._place.offset)
 

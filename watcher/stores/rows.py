@@ -181,6 +181,8 @@ def write_trouble(trouble: Trouble) -> str:
             "http_status": trouble.http_status,
             "polls": trouble.polls,
             "missing": trouble.missing,
+            "existed": trouble.existed,
+            "cause": trouble.cause,
             "told": trouble.told,
         }
     ).decode()
