@@ -382,5 +382,8 @@ class Records(Protocol):
     async def overview(self) -> Overview:
         """Return the numbers of `watcher status`."""
 
+    async def conditions(self) -> list[Condition]:
+        """Return the last condition of each provider that was ever down."""
+
     async def close(self) -> None:
         """Close; idempotent."""

@@ -46,6 +46,7 @@ async def test_its_events_are_in_the_log_and_the_overview_names_what_is_down(sto
     records = await backend.records()
     assert [row.event for row in await records.events()] == [DOWN.event]
     assert (await records.overview()).down == {"d7": "unreachable"}
+    assert await records.conditions() == [DOWN.condition]
 
 
 async def test_only_the_owner_reports(backend: Backend) -> None:

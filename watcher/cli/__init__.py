@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from watcher import __version__
-from watcher.cli import daemon, demo, listen, log, secret, watches
+from watcher.cli import daemon, demo, explain, listen, log, secret, watches
 from watcher.core.errors import ConfigError, WatcherError
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command()(log.status)
 app.command("list")(watches.list_)
 app.command()(watches.show)
 app.command()(watches.cancel)
+app.command()(explain.explain)
 app.command()(log.events)
 app.command()(log.rejected)
 app.command()(listen.listen)

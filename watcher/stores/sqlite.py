@@ -11,12 +11,12 @@ from anyio import to_thread
 from watcher.core.errors import LeaseLostError
 from watcher.core.model import Condition, Delivery, Intent, Report, Settled, Step, Watch
 from watcher.ports import Admission, Arrival, Opened
-from watcher.stores.rows import ConditionColumns, OpenedColumns, WatchColumns
+from watcher.stores.rows import OpenedColumns, WatchColumns
 from watcher.stores.sqlite_deliveries import record, select_heads
 from watcher.stores.sqlite_file import open_owned, open_read_only
 from watcher.stores.sqlite_lock import OwnerLock
 from watcher.stores.sqlite_requests import keep_position, take_in
-from watcher.stores.sqlite_steps import attempt_step, write_report
+from watcher.stores.sqlite_steps import attempt_step, read_conditions, write_report
 from watcher.stores.sqlite_thread import SqliteThread
 
 
@@ -131,12 +131,7 @@ class SqliteStore:
 
     async def conditions(self) -> list[Condition]:
         """Return the providers' conditions."""
-
-        def work(db: sqlite3.Connection) -> list[Condition]:
-            rows = db.execute("SELECT provider, uid, sequence, reason, since FROM conditions")
-            return [ConditionColumns(*row).value() for row in rows]
-
-        return await self._reader.run(work)
+        return await self._reader.run(read_conditions)
 
     async def report(self, report: Report) -> None:
         """Write what happened to a provider as a whole."""

@@ -10,11 +10,12 @@ from typing import Self
 import orjson
 from anyio import to_thread
 
-from watcher.core.model import State, Watch
+from watcher.core.model import Condition, State, Watch
 from watcher.ports import DeliveryRow, EventRow, Overview, RejectedRow, WatchRow
 from watcher.stores.rows import EventColumns, WatchColumns, micros_or_none, moment
 from watcher.stores.sqlite_file import open_read_only
 from watcher.stores.sqlite_lock import owner
+from watcher.stores.sqlite_steps import read_conditions
 from watcher.stores.sqlite_thread import SqliteThread
 
 
@@ -105,6 +106,10 @@ class SqliteRecords:
     async def overview(self) -> Overview:
         """Return the numbers of `watcher status`."""
         return await self._reader.run(partial(_overview, path=self._path))
+
+    async def conditions(self) -> list[Condition]:
+        """Return the last condition of each provider that was ever down."""
+        return await self._reader.run(read_conditions)
 
 
 WATCHES = """

@@ -1,10 +1,10 @@
-"""Writing a step: its watch, its events, their deliveries. Runs inside the writer's transaction."""
+"""Writing a step: its watch, its events, their deliveries; and what is wrong with providers. Inside a transaction."""
 
 import sqlite3
 
 from watcher.core.errors import StaleWatchError, StoreError
-from watcher.core.model import Event, Report, Step, Watch
-from watcher.stores.rows import micros, micros_or_none, write_snapshot, write_trouble
+from watcher.core.model import Condition, Event, Report, Step, Watch
+from watcher.stores.rows import ConditionColumns, micros, micros_or_none, write_snapshot, write_trouble
 from watcher.stores.sqlite_thread import savepoint
 
 
@@ -80,6 +80,12 @@ def _finish(db: sqlite3.Connection, watch: Watch, *, row: int) -> None:
         (watch.ending, micros_or_none(watch.finished_at), row),
     )
     db.execute("DELETE FROM intents WHERE watch = ?", (row,))
+
+
+def read_conditions(db: sqlite3.Connection) -> list[Condition]:
+    """Return the last condition of each provider that was ever down."""
+    rows = db.execute("SELECT provider, uid, sequence, reason, since FROM conditions")
+    return [ConditionColumns(*row).value() for row in rows]
 
 
 def write_report(db: sqlite3.Connection, report: Report) -> None:

@@ -1,0 +1,240 @@
+"""`watcher explain`: when one watch is asked next, and why, as far as store and configuration tell."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import typer
+
+from watcher.cli.open import configuration, in_loop, records
+from watcher.cli.watches import Json
+
+if TYPE_CHECKING:
+    from watcher.config import Config
+    from watcher.core.explain import Account, Answer
+    from watcher.core.model import Condition, Trouble, Watch
+    from watcher.ports import Overview
+
+ONLY_THE_DAEMON = ["pauses for Retry-After", "failures since the last success", "the last answer as it came"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that the explanation of one watch stands on."""
+
+    watch: "Watch"
+    account: "Account | None"
+    daemon: str | None
+    now: datetime
+    answer: "Answer"
+
+
+@in_loop
+async def explain(context: typer.Context, id: str, as_json: Json = False) -> None:
+    """Say when a watch is asked next and why, and what is known of it."""
+    from watcher.cli import text
+    from watcher.core.errors import WatcherError
+    from watcher.core.explain import next_asked
+
+    config = configuration(context)
+    async with records(context) as store:
+        watch = await store.find(id)
+        if watch is None:
+            raise WatcherError(f"there is no watch {id!r}")
+        overview, conditions = await store.overview(), await store.conditions()
+    now = datetime.now(UTC)
+    account = _account(watch.provider, config=config, overview=overview, conditions=conditions)
+    answer = next_asked(watch, account, is_running=overview.owner is not None, now=now)
+    known = Known(watch, account, overview.owner, now, answer)
+    if as_json:
+        text.json(_as_json(known))
+        return
+    for line in screen(known):
+        typer.echo(line)
+
+
+def _account(
+    provider: str, *, config: "Config", overview: "Overview", conditions: list["Condition"]
+) -> "Account | None":
+    from watcher.core.explain import Account
+    from watcher.core.model import Ending
+
+    section = config.providers.get(provider)
+    if section is None:
+        return None
+    endings = {ending.value for ending in Ending}
+    watches = sum(n for (name, word), n in overview.watches.items() if name == provider and word not in endings)
+    condition = next((each for each in conditions if each.provider == provider), None)
+    return Account(section.poll, section.rate, watches, condition)
+
+
+def screen(known: Known) -> Iterator[str]:
+    """Yield the lines for people: the answer, then what it stands on, then what cannot be known here."""
+    from watcher.cli.text import harmless
+
+    yield harmless(f"{known.watch.id} is {_sentence(known)}.")
+    yield ""
+    for name, fact in _facts(known):
+        yield f"{name + ':':<11}{harmless(fact)}"
+    if known.watch.ending is None:
+        yield ""
+        yield "Only the running daemon knows what can delay it (pauses for Retry-After, failures since a success),"
+        yield "and the last answer as it came."
+
+
+def _sentence(known: Known) -> str:
+    """Say the answer, from behind "is"."""
+    from watcher.core.explain import Why
+
+    watch, answer, now = known.watch, known.answer, known.now
+    match answer.why:
+        case Why.FINISHED:
+            return f"not asked again: it ended as {watch.ending} {_when(watch.finished_at, now)}"
+        case Why.NO_SECTION:
+            return f"not asked: the configuration has no [providers.{watch.provider}]"
+        case Why.NO_DAEMON:
+            return "not asked: no daemon is running"
+        case Why.DOWN:
+            return f"asked again when {watch.provider} is back: {_down(known)}"
+        case _:
+            between = f"{_clock(answer.earliest, now)} and {_clock(answer.latest, now)}"
+            return f"asked again between {between}, {_because(known)}"
+
+
+def _because(known: Known) -> str:
+    """Say why in this time."""
+    from watcher.core.explain import Why
+
+    watch, now = known.watch, known.now
+    match known.answer.why:
+        case Why.DEADLINE if watch.deadline_at <= now:
+            return f"for the last time, as its deadline passed {_when(watch.deadline_at, now)}"
+        case Why.DEADLINE:
+            return f"as its deadline is {_when(watch.deadline_at, now)}"
+        case Why.RATE:
+            return "as it waits its turn within the provider's rate"
+        case Why.TROUBLE if watch.trouble is not None:
+            return f"as it is in trouble: {_trouble(watch.trouble, now)}"
+        case Why.SCHEDULED:
+            return f"slowly, as it is scheduled to start {_start(known)}"
+        case Why.NEW:
+            return f"as nothing was seen of it yet, {_span(now - watch.accepted_at)} after it was accepted"
+        case _:
+            return f"as nothing changed for {_span(now - (watch.changed_at or watch.accepted_at))}"
+
+
+def _facts(known: Known) -> Iterator[tuple[str, str]]:
+    watch, account, now = known.watch, known.account, known.now
+    last = watch.snapshot
+    seen = f"{last.state}, {last.status}" if last else "nothing yet"
+    yield "last seen", seen + (f", {last.progress:g} %" if last and last.progress is not None else "")
+    yield "changed", _when(watch.changed_at, now) if watch.changed_at else "never"
+    yield "accepted", _when(watch.accepted_at, now)
+    if watch.ending is not None:
+        yield "ended", f"{watch.ending}, {_when(watch.finished_at, now)}"
+        return
+    if last and last.not_before:
+        yield "scheduled", f"starts {_when(last.not_before, now)}"
+    if watch.trouble:
+        yield "trouble", _trouble(watch.trouble, now)
+    yield "deadline", f"ends as expired {_when(watch.deadline_at, now)}"
+    if account is not None:
+        yield "pace", _pace(account)
+        yield "rate", _rate(account)
+    yield "provider", f"{watch.provider}, {_down(known)}"
+    yield "daemon", known.daemon or "none is running"
+
+
+def _pace(account: "Account") -> str:
+    least, most = _span(account.pace.min), _span(account.pace.max)
+    if account.pace.mode == "fixed":
+        return f"fixed: every {least}, in trouble up to {most}"
+    return f"backoff: {least} and half of the time since the last change, up to {most}, with 10 % of jitter either way"
+
+
+def _rate(account: "Account") -> str:
+    return f"{account.rate:g} a second for {_watches(account.watches)}: at best one poll each in {_span(account.turn)}"
+
+
+def _watches(number: int) -> str:
+    return f"{number:,} open watch" + ("es" if number != 1 else "")
+
+
+def _down(known: Known) -> str:
+    from watcher.core.health import FIRST_PROBE, LONGEST_PROBE
+
+    condition = known.account.condition if known.account else None
+    if known.account is None:
+        return "not in the configuration"
+    if condition is None or condition.reason is None:
+        return "not known to be down"
+    probes = f"{_span(timedelta(seconds=FIRST_PROBE))} to {_span(timedelta(seconds=LONGEST_PROBE))}"
+    since = _when(condition.since, known.now)
+    return f"down, {condition.reason}, since {since}; one of its watches asks every {probes}"
+
+
+def _trouble(trouble: "Trouble", now: datetime) -> str:
+    answered = f" (HTTP {trouble.http_status})" if trouble.http_status else ""
+    return f"{trouble.reason}{answered} since {_when(trouble.since, now)}"
+
+
+def _start(known: Known) -> str:
+    return _when(known.watch.snapshot.not_before if known.watch.snapshot else None, known.now)
+
+
+def _when(moment: datetime | None, now: datetime) -> str:
+    """Show a moment, and how far it is."""
+    if moment is None:
+        return "-"
+    away = f"in {_span(moment - now)}" if moment > now else f"{_span(now - moment)} ago"
+    return f"{_clock(moment, now)} ({away})"
+
+
+def _clock(moment: datetime | None, now: datetime) -> str:
+    """Show the time of day in UTC, and the day unless it is today."""
+    from watcher.cli.text import harmless
+
+    shown = harmless(moment)
+    return shown[11:] if moment is not None and moment.date() == now.date() else shown
+
+
+def _span(duration: timedelta) -> str:
+    """Show a duration in its two largest units: `2d 23h`, `4m 56s`, `0.2s`."""
+    seconds = round(duration.total_seconds())
+    for unit, size, lesser, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if seconds >= size:
+            rest = seconds % size // part
+            return f"{seconds // size}{unit}" + (f" {rest}{lesser}" if rest else "")
+    return f"{round(duration.total_seconds(), 1):g}s"
+
+
+def _as_json(known: Known) -> dict[str, object]:
+    watch, account, answer = known.watch, known.account, known.answer
+    last, condition = watch.snapshot, account.condition if account else None
+    return {
+        "id": watch.id,
+        "provider": watch.provider,
+        "why": answer.why,
+        "earliest": answer.earliest,
+        "latest": answer.latest,
+        "state": last.state if last else None,
+        "status": last.status if last else None,
+        "progress": last.progress if last else None,
+        "accepted_at": watch.accepted_at,
+        "changed_at": watch.changed_at,
+        "scheduled_at": last.not_before if last else None,
+        "deadline_at": watch.deadline_at,
+        "trouble": watch.trouble.reason if watch.trouble else None,
+        "trouble_since": watch.trouble.since if watch.trouble else None,
+        "outcome": watch.ending,
+        "finished_at": watch.finished_at,
+        "down": condition.reason if condition else None,
+        "down_since": condition.since if condition else None,
+        "poll": account.pace.model_dump() if account else None,
+        "rate": account.rate if account else None,
+        "watches": account.watches if account else None,
+        "turn": account.turn if account else None,
+        "daemon": known.daemon,
+        "only_the_daemon_knows": [] if watch.ending else ONLY_THE_DAEMON,
+    }

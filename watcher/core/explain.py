@@ -1,0 +1,96 @@
+"""When is a watch asked next, and why, as far as the store can tell? For people: nothing is scheduled by this."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from watcher.core.duration import LONGEST
+from watcher.core.model import Condition, Watch
+from watcher.core.schedule import Pace, next_poll, until
+
+WIDEST = 1.0  # the dice that no poll quite throws: all of the jitter
+
+
+class Why(StrEnum):
+    """What decides when a watch is asked next; the first four say that it has no time of its own."""
+
+    FINISHED = "finished"
+    NO_SECTION = "no_section"
+    NO_DAEMON = "no_daemon"
+    DOWN = "down"
+    DEADLINE = "deadline"
+    TROUBLE = "trouble"
+    SCHEDULED = "scheduled"
+    RATE = "rate"
+    NEW = "new"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What decides for all watches of a provider: its section, how many share it, what is wrong with it."""
+
+    pace: Pace
+    rate: float
+    watches: int
+    condition: Condition | None = None
+
+    @property
+    def turn(self) -> timedelta:
+        """How long it takes at best to ask for each of its watches once."""
+        return timedelta(seconds=min(self.watches / self.rate, LONGEST.total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Between which moments the next poll begins, and why then; no moments where nobody can say."""
+
+    why: Why
+    earliest: datetime | None = None
+    latest: datetime | None = None
+
+
+def next_asked(watch: Watch, account: Account | None, *, is_running: bool, now: datetime) -> Answer:
+    """Say when a watch is asked next; `account` is None where the configuration has no section of its provider.
+
+    When it was asked last is not stored, for unchanged polls write nothing. But a wait grows with the quiet time, so
+    none that has begun ends later than one that would begin now.
+    """
+    if watch.ending is not None:
+        return Answer(Why.FINISHED)
+    if account is None:
+        return Answer(Why.NO_SECTION)
+    if not is_running:
+        return Answer(Why.NO_DAEMON)
+    if account.condition is not None and account.condition.reason is not None:
+        return Answer(Why.DOWN)
+    wait = _longest(watch, account.pace, now)
+    earliest = now if watch.changed_at is None else max(now, watch.changed_at + account.pace.min)
+    latest = max(earliest, now + max(wait, account.turn))
+    return Answer(_why(watch, account, wait, now), earliest, latest)
+
+
+def _longest(watch: Watch, pace: Pace, now: datetime) -> timedelta:
+    if watch.trouble is not None:
+        return until(pace.max, pace, now=now, deadline_at=watch.deadline_at)
+    return next_poll(
+        pace,
+        now=now,
+        since=watch.changed_at or watch.accepted_at,
+        deadline_at=watch.deadline_at,
+        dice=WIDEST,
+        not_before=watch.snapshot.not_before if watch.snapshot else None,
+    )
+
+
+def _why(watch: Watch, account: Account, wait: timedelta, now: datetime) -> Why:
+    if watch.deadline_at <= now + wait:
+        return Why.DEADLINE
+    if account.turn > wait:
+        return Why.RATE
+    if watch.trouble is not None:
+        return Why.TROUBLE
+    if watch.snapshot is None:
+        return Why.NEW
+    is_scheduled = watch.snapshot.not_before is not None and now < watch.snapshot.not_before
+    return Why.SCHEDULED if is_scheduled else Why.QUIET
