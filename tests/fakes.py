@@ -10,10 +10,12 @@ from typing import TypeAlias, TypeVar
 import anyio
 from virtual import EPOCH, VirtualLoop
 
+from watcher.core.delivery import Delivery, Settled
 from watcher.core.errors import StoreError
-from watcher.core.model import Condition, Delivery, Intent, Report, Settled, Step, Watch
+from watcher.core.model import Condition, Intent, Report, Step, Watch
+from watcher.core.rows import Admission, Arrival, Opened
 from watcher.core.wire import NoAnswer, Request, Response
-from watcher.ports import Admission, Arrival, Batch, Clock, Opened, Store
+from watcher.ports import Batch, Clock, Store
 
 T = TypeVar("T")
 

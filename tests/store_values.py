@@ -6,24 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from watcher.core.model import (
-    Attempt,
-    Decision,
-    Delivery,
-    Ending,
-    Event,
-    EventType,
-    Mark,
-    Reason,
-    Settled,
-    Snapshot,
-    State,
-    Step,
-    Trouble,
-    Verdict,
-    Watch,
-)
-from watcher.ports import Arrival, Records, Store
+from watcher.core.delivery import Attempt, Decision, Delivery, Settled, Verdict
+from watcher.core.model import Ending, Event, EventType, Mark, Reason, Snapshot, State, Step, Trouble, Watch
+from watcher.core.rows import Arrival
+from watcher.ports import Records, Store
 from watcher.stores.sqlite import SqliteStore
 from watcher.stores.sqlite_records import SqliteRecords
 

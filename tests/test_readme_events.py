@@ -12,10 +12,11 @@ import pytest
 from readme import TEXT, Block, block, blocks, plain, table
 
 from watcher.config import Config
+from watcher.core.delivery import Delivery
 from watcher.core.event import provider_changed
 from watcher.core.health import FIRST_PROBE, Health
 from watcher.core.lifecycle import Terms, advance, begin
-from watcher.core.model import Ask, Broken, Condition, Delivery, Event, EventType, Reason, State
+from watcher.core.model import Ask, Broken, Condition, Event, EventType, Reason, State
 from watcher.core.request import WatchRequest
 from watcher.core.webhook import SCHEDULES, Webhook, post
 from watcher.core.wire import Response

@@ -13,11 +13,12 @@ from pydantic import PrivateAttr
 from virtual import VirtualClock
 
 from watcher.core.model import Ask, Condition, Outcome, Params, Watch
+from watcher.core.rows import Admission, Arrival
 from watcher.core.webhook import Webhook
 from watcher.core.wire import Request, Response
 from watcher.feed import Feed
 from watcher.poll import Poller
-from watcher.ports import Admission, Arrival, Store
+from watcher.ports import Store
 from watcher.providers.d7 import D7
 from watcher.record import Recorder
 

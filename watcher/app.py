@@ -16,12 +16,13 @@ from watcher.ask import Answered, Asker
 from watcher.config import Config, literals
 from watcher.core.errors import StoreBusyError
 from watcher.core.model import Condition, Final, Params
+from watcher.core.rows import Admission, Arrival
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.deliver import MOST_BODY, Pump
 from watcher.feed import Feed
 from watcher.intake import Desk, Intake
 from watcher.poll import Poller
-from watcher.ports import Admission, Arrival, Clock, Item, Provider, Store, Transport
+from watcher.ports import Clock, Item, Provider, Store, Transport
 from watcher.record import Recorder
 from watcher.stores.sqlite import SqliteStore
 from watcher.systemd import notify, watchdog_seconds

@@ -9,8 +9,8 @@ import anyio
 import structlog
 
 from watcher.bell import Bell
+from watcher.core.delivery import Attempt, Decision, Delivery, Settled
 from watcher.core.errors import StoreError
-from watcher.core.model import Attempt, Decision, Delivery, Settled
 from watcher.core.moment import rfc3339
 from watcher.core.webhook import Webhook, post, verdict
 from watcher.core.wire import NoAnswer, Response

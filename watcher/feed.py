@@ -9,8 +9,9 @@ from watcher.bell import Bell
 from watcher.core.errors import LeaseLostError, StaleWatchError, StoreError
 from watcher.core.lifecycle import cancel
 from watcher.core.model import Intent
+from watcher.core.rows import Opened
 from watcher.poll import Poller
-from watcher.ports import Clock, Opened, Store
+from watcher.ports import Clock, Store
 from watcher.record import Recorder
 
 LOOK_EVERY = 0.5

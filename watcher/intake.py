@@ -11,7 +11,8 @@ from watcher.bell import Bell
 from watcher.core.errors import RequestError, StoreError
 from watcher.core.lifecycle import begin
 from watcher.core.request import CancelRequest, WatchRequest, read_request
-from watcher.ports import REFUSALS, Admission, Arrival, Batch, Clock, Item, Provider, Source, Store
+from watcher.core.rows import REFUSALS, Admission, Arrival
+from watcher.ports import Batch, Clock, Item, Provider, Source, Store
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0

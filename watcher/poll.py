@@ -15,8 +15,9 @@ from watcher.core.event import provider_changed
 from watcher.core.gate import Gate
 from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, Throttled, Watch
+from watcher.core.rows import Opened
 from watcher.core.schedule import next_poll
-from watcher.ports import Clock, Opened, Provider, Store, Transport
+from watcher.ports import Clock, Provider, Store, Transport
 from watcher.record import Recorder
 
 AFTER_A_FAULT = timedelta(seconds=30)

@@ -3,27 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from watcher.core.delivery import Delivery, Settled
 from watcher.core.model import (
     Ask,
     Broken,
     Condition,
-    Delivery,
     Denied,
-    Event,
     Grant,
     Intent,
     Outcome,
     Params,
     Report,
-    Settled,
     State,
     Step,
     Throttled,
     Watch,
 )
+from watcher.core.rows import Admission, Arrival, DeliveryRow, EventRow, Opened, Overview, RejectedRow, WatchRow
 from watcher.core.schedule import Pace
 from watcher.core.wire import NoAnswer, Request, Response
 
@@ -172,53 +170,6 @@ class Source(Protocol):
 # --- the store ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request on its way into the store: a new watch, a cancellation (`cancel` is an id), or a refusal.
-
-    Exactly one of `watch`, `cancel` and `reason` is set. `raw` and `where` are kept if it is refused.
-    """
-
-    source: str
-    where: str
-    raw: bytes
-    watch: Watch | None = None
-    cancel: str | None = None
-    reason: str | None = None
-
-
-class Admission(StrEnum):
-    """What became of one arrival."""
-
-    NEW = "new"
-    KNOWN = "known"
-    CONFLICT = "conflict"
-    CANCELLING = "cancelling"
-    UNKNOWN = "unknown"
-    REJECTED = "rejected"
-
-
-REFUSALS = {
-    Admission.CONFLICT: "conflict: the id is known with another provider or other params",
-    Admission.UNKNOWN: "unknown: there is no watch of this id",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The little that the schedule keeps of an open watch; `row` grows in the order in which they were stored."""
-
-    row: int
-    uid: str
-    id: str
-    provider: str
-    params: Params
-    accepted_at: datetime
-    changed_at: datetime | None
-    deadline_at: datetime
-    seen: bool
-
-
 class Store(Protocol):
     """The truth. Who holds the lease owns the watches and is the only one to change them.
 
@@ -292,63 +243,6 @@ class Store(Protocol):
 
     async def intents(self) -> list[Intent]:
         """Return what the owner is asked to do, oldest first; each ends with the step that carries it out."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchRow:
-    """A watch as the commands show it; `snapshot` and `trouble` are in `watch`."""
-
-    row: int
-    watch: Watch
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """An event with its cursor, which grows in the order of commits."""
-
-    cursor: int
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryRow:
-    """A delivery as the commands show it: `status` is waiting, delivered or exhausted."""
-
-    id: int
-    webhook: str
-    event_id: str
-    sequence: int | None
-    status: str
-    attempts: int
-    due_at: datetime | None
-    last_status: int | None
-    last_error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A request that was refused, as it came."""
-
-    at: datetime
-    source: str
-    where: str
-    reason: str
-    raw: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What `watcher status` needs: numbers by provider and state, by webhook, what is down, and whose it is."""
-
-    watches: Mapping[tuple[str, str], int]
-    troubled: Mapping[str, int]
-    waiting: Mapping[str, int]
-    oldest_waiting: Mapping[str, datetime]
-    exhausted: Mapping[str, int]
-    rejected: int
-    intents: int
-    down: Mapping[str, str]
-    owner: str | None
 
 
 class Records(Protocol):

@@ -8,7 +8,7 @@ import anyio
 from bench.counted import Counted
 from bench.world import changed, store_of
 from watcher.app import SystemClock
-from watcher.core.model import Delivery
+from watcher.core.delivery import Delivery
 from watcher.core.webhook import Webhook, post
 from watcher.deliver import Pump
 from watcher.transport import open_transport

@@ -20,8 +20,10 @@ from store_values import (
     told,
 )
 
-from watcher.core.model import Decision, Ending, Reason, State, Step, Trouble
-from watcher.ports import DeliveryRow, Overview, Records, RejectedRow, Store
+from watcher.core.delivery import Decision
+from watcher.core.model import Ending, Reason, State, Step, Trouble
+from watcher.core.rows import DeliveryRow, Overview, RejectedRow
+from watcher.ports import Records, Store
 
 TROUBLE = Trouble(Reason.DENIED, since=NOON, http_status=401, polls=3, told=True)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from store_values import LATER, NOON, a_step, a_watch, added, arrival, head_of, settled, told
 
+from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError, StoreBusyError, StoreError
-from watcher.core.model import Decision
 from watcher.stores import sqlite as module
 from watcher.stores.sqlite import SqliteStore
 from watcher.stores.sqlite_deliveries import HEADS

@@ -17,8 +17,8 @@ from store_values import (
     told,
 )
 
+from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError, StoreBusyError, StoreError
-from watcher.core.model import Decision
 from watcher.ports import Store
 
 

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from store_values import NOON, Backend, settled
 
+from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError
 from watcher.core.event import provider_changed
-from watcher.core.model import Condition, Decision, Reason, Report
+from watcher.core.model import Condition, Reason, Report
 from watcher.ports import Store
 
 

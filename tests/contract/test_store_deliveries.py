@@ -17,7 +17,7 @@ from store_values import (
     told,
 )
 
-from watcher.core.model import Decision, Delivery
+from watcher.core.delivery import Decision, Delivery
 from watcher.ports import Store
 
 

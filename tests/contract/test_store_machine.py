@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from store_values import BACKENDS, LATER, Backend, a_step, a_watch, arrival, cancellation, settled
 
+from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError, StaleWatchError
-from watcher.core.model import Decision, Ending, Step, Watch
-from watcher.ports import Admission, Store
+from watcher.core.model import Ending, Step, Watch
+from watcher.core.rows import Admission
+from watcher.ports import Store
 
 T = TypeVar("T")
 

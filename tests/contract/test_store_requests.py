@@ -15,7 +15,8 @@ from store_values import (
 )
 
 from watcher.core.model import Ending, Watch
-from watcher.ports import REFUSALS, Admission, Store
+from watcher.core.rows import REFUSALS, Admission
+from watcher.ports import Store
 
 
 async def test_a_watch_comes_back_as_it_was_stored(store: Store) -> None:

@@ -19,7 +19,8 @@ from store_values import (
 
 from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.model import Ending, Intent, Reason, Snapshot, State, Step, Trouble
-from watcher.ports import Opened, Store
+from watcher.core.rows import Opened
+from watcher.ports import Store
 
 
 async def test_load_pages_through_the_open_watches_in_the_order_of_arrival(store: Store) -> None:

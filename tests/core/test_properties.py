@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from make import RUNNING, SECRET, START, message, terms, watch, webhook, whsec
 from standardwebhooks import Webhook as Verifier
 
+from watcher.core.delivery import Delivery
 from watcher.core.errors import RequestError
 from watcher.core.event import event_id
 from watcher.core.lifecycle import advance, cancel
 from watcher.core.model import (
     Broken,
-    Delivery,
     Denied,
     Ending,
     EventType,

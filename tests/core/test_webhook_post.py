@@ -7,8 +7,9 @@ import orjson
 import pytest
 from make import KEY, SECRET, START, STARTED, after, delivery, event, span, webhook, whsec
 
+from watcher.core.delivery import Decision, Verdict
 from watcher.core.event import provider_changed
-from watcher.core.model import Condition, Decision, Reason, Verdict
+from watcher.core.model import Condition, Reason
 from watcher.core.webhook import SCHEDULES, decode_key, post, sign, verdict
 from watcher.core.wire import Fault, NoAnswer, Response
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from watcher.config import Config
     from watcher.core.explain import Account, Answer
     from watcher.core.model import Condition, Trouble, Watch
-    from watcher.ports import Overview
+    from watcher.core.rows import Overview
 
 ONLY_THE_DAEMON = ["pauses for Retry-After", "failures since the last success", "the last answer as it came"]
 

@@ -9,7 +9,7 @@ from watcher.cli.open import configuration, in_loop, records
 from watcher.cli.watches import Json
 
 if TYPE_CHECKING:
-    from watcher.ports import EventRow
+    from watcher.core.rows import EventRow
 
 LOOK_EVERY = 0.5
 PAGE = 500

@@ -11,7 +11,7 @@ import typer
 
 from watcher.core.duration import format_duration
 from watcher.core.moment import rfc3339
-from watcher.ports import EventRow
+from watcher.core.rows import EventRow
 
 
 def harmless(value: object) -> str:

@@ -36,7 +36,8 @@ async def add(
     import orjson
 
     from watcher import app
-    from watcher.ports import REFUSALS, Admission, Item
+    from watcher.core.rows import REFUSALS, Admission
+    from watcher.ports import Item
 
     request = {
         "id": id,
@@ -118,7 +119,8 @@ async def cancel(context: typer.Context, ids: Annotated[list[str], typer.Argumen
     import orjson
 
     from watcher import app
-    from watcher.ports import REFUSALS, Admission, Item
+    from watcher.core.rows import REFUSALS, Admission
+    from watcher.ports import Item
 
     config, failed = configuration(context), False
     for each in ids:

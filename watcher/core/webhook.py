@@ -12,8 +12,9 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from watcher.core.delivery import Decision, Delivery, Verdict
 from watcher.core.duration import Duration, SomeTime
-from watcher.core.model import Decision, Delivery, Event, EventType, Verdict
+from watcher.core.model import Event, EventType
 from watcher.core.moment import rfc3339
 from watcher.core.secret import Secret
 from watcher.core.wire import NoAnswer, Request, Response

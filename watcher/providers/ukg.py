@@ -14,19 +14,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from pydantic import ConfigDict, Field, JsonValue, RootModel, model_validator
 
 from watcher.core.duration import SomeTime
-from watcher.core.model import (
-    Ask,
-    Broken,
-    Denied,
-    Grant,
-    Missing,
-    Observation,
-    Outcome,
-    Params,
-    Seen,
-    State,
-    Throttled,
-)
+from watcher.core.model import Ask, Broken, Denied, Grant, Missing, Observation, Outcome, Params, Seen, State, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers.account import Account, Parameters, Root, segment

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import orjson
 
 from watcher.core.model import Condition, Ending, Event, EventType, Mark, Reason, Snapshot, State, Trouble, Watch
-from watcher.ports import Opened
+from watcher.core.rows import Opened
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -8,9 +8,10 @@ from typing import Self
 
 from anyio import to_thread
 
+from watcher.core.delivery import Delivery, Settled
 from watcher.core.errors import LeaseLostError
-from watcher.core.model import Condition, Delivery, Intent, Report, Settled, Step, Watch
-from watcher.ports import Admission, Arrival, Opened
+from watcher.core.model import Condition, Intent, Report, Step, Watch
+from watcher.core.rows import Admission, Arrival, Opened
 from watcher.stores.rows import OpenedColumns, WatchColumns
 from watcher.stores.sqlite_deliveries import record, select_heads
 from watcher.stores.sqlite_file import open_owned, open_read_only

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import orjson
 
-from watcher.core.model import Attempt, Decision, Delivery, Settled
+from watcher.core.delivery import Attempt, Decision, Delivery, Settled
 from watcher.stores.rows import EventColumns, micros, micros_or_none, moment
 
 

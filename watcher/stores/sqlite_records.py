@@ -11,7 +11,7 @@ import orjson
 from anyio import to_thread
 
 from watcher.core.model import Condition, State, Watch
-from watcher.ports import DeliveryRow, EventRow, Overview, RejectedRow, WatchRow
+from watcher.core.rows import DeliveryRow, EventRow, Overview, RejectedRow, WatchRow
 from watcher.stores.rows import EventColumns, WatchColumns, micros_or_none, moment
 from watcher.stores.sqlite_file import open_read_only
 from watcher.stores.sqlite_lock import owner

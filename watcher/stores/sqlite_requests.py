@@ -8,7 +8,7 @@ import orjson
 
 from watcher.core.model import Watch
 from watcher.core.request import canonical
-from watcher.ports import REFUSALS, Admission, Arrival
+from watcher.core.rows import REFUSALS, Admission, Arrival
 from watcher.stores.rows import micros, span
 
 
