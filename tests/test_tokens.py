@@ -132,7 +132,7 @@ async def test_a_grant_that_can_be_refreshed_is_and_once_that_is_refused_a_login
         (answered(401), Denied(401)),
         (answered(429, retry_after="7"), Throttled(429, timedelta(seconds=7))),
         (answered(500), Broken(Reason.SERVER_ERROR, 500)),
-        (answered(200, b"<html>"), Broken(Reason.MALFORMED, 200, "expected JSON")),
+        (answered(200, b"<html>"), Denied(200, "login: expected JSON")),
         (DOWN, Broken(Reason.UNREACHABLE, None, "login: refused", Fault.CONNECTION)),
     ],
 )

@@ -275,11 +275,11 @@ def test_case_4_4_10_a_grant_ends_when_the_answer_or_the_jwt_says_so(
         (answer(b"", status=204), Denied(204, "a success without a body")),
         (answer(b"", status=429, headers={"retry-after": "7"}), Throttled(429, timedelta(seconds=7))),
         (answer(b"", status=502), Broken(Reason.SERVER_ERROR, 502)),
-        (answer(b"<html>"), Broken(Reason.MALFORMED, 200, "expected JSON")),
-        (answer({"token": "t"}), Broken(Reason.MALFORMED, 200, "access_token: Field required")),
+        (answer(b"<html>"), Denied(200, "login: expected JSON")),
+        (answer({"token": "t"}), Denied(200, "login: access_token: Field required")),
         (
             answer({"access_token": "two\r\nlines"}),
-            Broken(Reason.MALFORMED, 200, "access_token: String should match pattern '^[\\x21-\\x7e]+$'"),
+            Denied(200, "login: access_token: String should match pattern '^[\\x21-\\x7e]+$'"),
         ),
     ],
 )

@@ -157,7 +157,7 @@ def test_what_oauth2_granted_goes_into_the_header() -> None:
         (Response(401, {}, b"", NOW), Denied(401)),
         (Response(429, {"retry-after": "9"}, b"", NOW), Throttled(429, timedelta(seconds=9))),
         (Response(500, {}, b"", NOW), Broken(Reason.SERVER_ERROR, 500)),
-        (Response(200, {}, b"<html>", NOW), Broken(Reason.MALFORMED, 200, "expected JSON")),
+        (Response(200, {}, b"<html>", NOW), Denied(200, "login: expected JSON")),
     ],
 )
 def test_a_login_brings_a_grant_or_the_reason_why_not(response: Response, meaning: Outcome | Grant) -> None:

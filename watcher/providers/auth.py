@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import jwt
 from pydantic import BaseModel, ConfigDict, Field
 
-from watcher.core.model import Broken, Denied, Grant, Missing, Refused, Throttled
+from watcher.core.model import Broken, Denied, Grant, Missing, Reason, Refused, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers.answers import read_as, unseen
@@ -46,12 +46,14 @@ def form(url: str, fields: Mapping[str, str]) -> Request:
 
 
 def granted(response: Response) -> Grant | Denied | Throttled | Broken:
-    """Read the answer to a login; what was not granted is denied unless waiting may help."""
+    """Read the answer to a login; what was not granted is denied, garbage included, unless waiting may help."""
     answer = unseen(response) or read_as(_Tokens, response)
     match answer:
         case _Tokens():
             refresh = {"refresh_token": answer.refresh_token} if answer.refresh_token else {}
             return Grant({"token": answer.access_token, **refresh}, _expiry(answer, response.received_at))
+        case Broken(reason=Reason.MALFORMED):
+            return Denied(response.status, f"login: {answer.detail}")
         case Throttled() | Broken():
             return answer
         case Missing():
