@@ -258,7 +258,8 @@ def test_secrets_are_read_from_environment_files_and_credentials(tmp_path: Path)
 @pytest.mark.parametrize(
     ("reference", "environ", "expected"),
     [
-        ("env:D7", {"D7": ""}, "expected a secret in the environment variable D7, which is not set"),
+        ("env:D7", {"D7": ""}, "expected a secret in the environment variable D7, which is empty"),
+        ("env:D7", {}, "expected a secret in the environment variable D7, which is not set"),
         ("file:nowhere", {}, "expected a secret in {folder}/nowhere: No such file or directory"),
         ("file:empty", {}, "expected a secret in {folder}/empty, which is empty"),
         ("file:binary", {}, "expected a secret in {folder}/binary, which is not UTF-8"),

@@ -166,7 +166,8 @@ def _resolver(folder: Path, *, environ: Mapping[str, str]) -> Callable[[str], st
         scheme, _, name = reference.partition(":")
         if scheme == "env":
             if not environ.get(name):
-                raise ValueError(f"expected a secret in the environment variable {name}, which is not set")
+                state = "empty" if name in environ else "not set"
+                raise ValueError(f"expected a secret in the environment variable {name}, which is {state}")
             return environ[name]
         if scheme == "file":
             return _secret_file(folder / name)

@@ -155,7 +155,11 @@ def test_a_missing_folder_is_waited_for(tmp_path: Path) -> None:
 
 async def test_a_folder_in_place_of_the_file_is_an_error_that_may_pass(source: FileSource, path: Path) -> None:
     path.mkdir()
+    with pytest.raises(OSError, match="expected a regular file"):
+        await source.open(None)
+    path.rmdir()
     await source.open(None)
+    path.mkdir()
     with pytest.raises(OSError, match="expected a regular file"):
         await source.receive()
     path.rmdir()

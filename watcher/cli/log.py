@@ -1,6 +1,6 @@
 """Commands about what happened: `events`, `rejected`, and `status`, the one screen for a look at night."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,9 +9,11 @@ from watcher.cli.open import configuration, in_loop, records
 from watcher.cli.watches import Json
 
 if TYPE_CHECKING:
-    from watcher.core.rows import EventRow
+    from watcher.config import Config
+    from watcher.core.rows import EventRow, Overview
 
 LOOK_EVERY = 0.5
+LATE = timedelta(minutes=1)  # a delivery that waits so long has failed at least once
 PAGE = 500
 
 
@@ -89,12 +91,9 @@ async def status(context: typer.Context, as_json: Json = False) -> None:
         now = await store.overview()
     if as_json:
         watches = [{"provider": provider, "state": state, "watches": n} for (provider, state), n in now.watches.items()]
-        text.json({**text.fields(now), "watches": watches})
+        text.json({"problems": _problems(now, config), **text.fields(now), "watches": watches})
         return
-    wrong = [f"provider {name}: down, {reason}" for name, reason in now.down.items()]
-    wrong += [f"provider {name}: {n} watches in trouble" for name, n in now.troubled.items()]
-    wrong += [f"webhook {name}: {n} deliveries given up" for name, n in now.exhausted.items()]
-    wrong += [] if now.owner else ["no daemon is running"]
+    wrong = _problems(now, config)
     typer.echo("All is well." if not wrong else "\n".join(["Not all is well:", *(f"  {each}" for each in wrong)]))
     typer.echo(f"\nstore: {config.watcher.state}  daemon: {now.owner or 'none'}  refused requests: {now.rejected}\n")
     text.table(["PROVIDER", "STATE", "WATCHES"], ((*key, n) for key, n in sorted(now.watches.items())))
@@ -106,6 +105,21 @@ async def status(context: typer.Context, as_json: Json = False) -> None:
             for name in sorted({*config.webhooks, *now.waiting, *now.exhausted})
         ),
     )
+
+
+def _problems(now: "Overview", config: "Config") -> list[str]:
+    """Say what is not well, a line each."""
+    late = datetime.now(UTC) - LATE
+    waits = {provider for provider, state in now.watches if state in {"pending", "in_progress"}}
+    return [
+        *(f"provider {name}: down, {reason}" for name, reason in now.down.items()),
+        *(f"provider {name}: watches in trouble: {n}" for name, n in now.troubled.items()),
+        *(f"provider {name}: watches wait for its section" for name in sorted(waits - config.providers.keys())),
+        *(f"webhook {name}: deliveries wait since {at:%H:%M}Z" for name, at in now.oldest_waiting.items() if at < late),
+        *(f"webhook {name}: deliveries wait for its section" for name in now.waiting if name not in config.webhooks),
+        *(f"webhook {name}: deliveries given up: {n}" for name, n in now.exhausted.items()),
+        *([] if now.owner else ["no daemon is running"]),
+    ]
 
 
 def _whose(row: "EventRow") -> str:

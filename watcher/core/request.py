@@ -113,7 +113,7 @@ def read_request(raw: bytes) -> WatchRequest | CancelRequest:
 
     """
     if len(raw) > MOST_BYTES:
-        msg = f"expected at most {MOST_BYTES // 1024} KiB, got {len(raw) // 1024} KiB"
+        msg = f"expected at most {MOST_BYTES // 1024} KiB, got more"
         raise RequestError(msg)
     try:
         value = orjson.loads(raw)

@@ -88,6 +88,7 @@ class FileSource:
 
     async def open(self, position: bytes | None) -> None:
         """Go on behind `position`, in the file that it was made in: it may have been renamed while we were away."""
+        await run_sync(_try, self._path)
         await run_sync(self._resume, Bookmark.read(position))
 
     async def receive(self) -> Batch | None:
@@ -182,6 +183,13 @@ def _open(path: Path) -> int | None:
         os.close(file)
         raise OSError(f"{path}: expected a regular file")
     return file
+
+
+def _try(path: Path) -> None:
+    """Find out whether a file that is there can be read."""
+    file = _open(path)
+    if file is not None:
+        os.close(file)
 
 
 def _files(folder: Path, *, inode: int) -> list[Path]:
