@@ -1,12 +1,13 @@
 """A transport for which the status is what counts, as for deliveries: odd bodies and broken writes."""
 
-import asyncio
+import errno
 from datetime import timedelta
 
+import aiohttp
 import pytest
 from raw_server import listening
 
-from watcher.core.wire import NoAnswer, Request, Response
+from watcher.core.wire import Fault, NoAnswer, Request, Response
 from watcher.transport import open_transport
 
 AMPLE = timedelta(seconds=10)
@@ -31,14 +32,19 @@ async def test_where_the_status_is_what_counts_an_odd_body_is_none_of_our_busine
     assert answer.body in {b"short", b"x" * GLANCE}
 
 
-async def test_no_word_of_the_url_is_in_what_went_wrong_while_a_body_was_sent() -> None:
-    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.abort()
+@pytest.mark.parametrize("code", [errno.ECONNRESET, None])
+async def test_no_word_of_the_url_is_in_what_went_wrong_while_a_body_was_sent(
+    code: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp's own words for a broken write hold the whole URL; when it breaks so is a matter of timing."""
 
-    async with listening(hang_up) as server, open_transport(glance=GLANCE) as transport:
-        for size in (10, 5_000, 2_000_000):
-            request = Request("POST", f"{server.url}/hook?token=CANARY", {}, b"x" * size)
-            for _ in range(10):
-                answer = await transport.send(request, within=AMPLE)
-                assert isinstance(answer, NoAnswer)
-                assert "CANARY" not in answer.detail
+    def break_off(*_: object, **__: object) -> None:
+        words = "Can not write request body for https://example.com/hook?token=CANARY"
+        raise aiohttp.ClientOSError(code, words) if code else aiohttp.ClientOSError(words)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", break_off)
+    async with open_transport(glance=GLANCE) as transport:
+        answer = await transport.send(Request("POST", "https://example.com/hook?token=CANARY"), within=AMPLE)
+    assert isinstance(answer, NoAnswer)
+    assert answer.fault is Fault.CONNECTION
+    assert "CANARY" not in answer.detail
