@@ -109,6 +109,9 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.opened: list[tuple[float, bytes | None]] = []
         self.acknowledged: list[Batch] = []
+        self.refused: list[frozenset[int]] = []
+        self.returned: list[Batch] = []
+        self.is_closed = False
         self._failures: deque[OSError] = deque()
         self._batches: list[Batch] = []
         self._next = 0
@@ -144,8 +147,15 @@ class ScriptedSource:
             self._news.clear()
             await self._news.wait()
 
-    async def acknowledge(self, batch: Batch) -> None:
+    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
         self.acknowledged.append(batch)
+        self.refused.append(refused)
+
+    async def give_back(self, batch: Batch) -> None:
+        self.returned.append(batch)
+
+    async def close(self) -> None:
+        self.is_closed = True
 
     def _raise(self) -> None:
         if self._failures:

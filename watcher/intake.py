@@ -76,6 +76,8 @@ class Intake:
             while not await self._reaches_the_end():
                 await anyio.sleep(self._wait)
                 self._wait = min(2 * self._wait, LONGEST_WAIT)
+        with anyio.CancelScope(shield=True):
+            await self._source.close()
 
     @property
     def is_turning(self) -> bool:
@@ -113,10 +115,16 @@ class Intake:
     async def _take(self, batch: Batch) -> None:
         """Store a batch and its position in one transaction; only then let go of it."""
         arrivals = [self._read(item) for item in batch.items]
-        admissions = await self._store.add(arrivals, source=self._name, position=batch.position)
+        try:
+            admissions = await self._store.add(arrivals, source=self._name, position=batch.position)
+        except StoreError:
+            await self._source.give_back(batch)
+            raise
         self._feed.ring()
         self._wait = FIRST_WAIT
-        await self._source.acknowledge(batch)
+        pairs = enumerate(zip(arrivals, admissions, strict=True))
+        refused = frozenset(place for place, (arrival, admission) in pairs if refusal(arrival, admission) is not None)
+        await self._source.acknowledge(batch, refused=refused)
         for arrival, admission in zip(arrivals, admissions, strict=True):
             tell(arrival, admission)
 
@@ -128,11 +136,16 @@ class Intake:
             return Arrival(self._name, item.where, item.raw, reason="a fault of ours: the log has its traceback")
 
 
+def refusal(arrival: Arrival, admission: Admission) -> str | None:
+    """Say why a request was not accepted; None if it was."""
+    return arrival.reason or REFUSALS.get(admission)
+
+
 def tell(arrival: Arrival, admission: Admission) -> None:
     """Log what became of one request, in one line."""
     place = log.bind(source=arrival.source, where=arrival.where)
     watch = arrival.watch.id if arrival.watch else arrival.cancel
-    reason = arrival.reason or REFUSALS.get(admission)
+    reason = refusal(arrival, admission)
     if reason is not None:
         place.warning("request.rejected", watch=watch, reason=reason)
     elif admission is Admission.KNOWN:

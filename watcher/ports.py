@@ -163,8 +163,14 @@ class Source(Protocol):
 
         """
 
-    async def acknowledge(self, batch: Batch) -> None:
-        """Let go of a batch that is on disk."""
+    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
+        """Let go of a batch that is on disk; `refused` are the places in it of the items that were not accepted."""
+
+    async def give_back(self, batch: Batch) -> None:
+        """Have a batch, which could not be stored, come again later; `open` may be called before it does."""
+
+    async def close(self) -> None:
+        """Let go of files and connections; idempotent, and `open` starts again."""
 
 
 # --- the store ------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 def source(path: Path) -> Iterator[FileSource]:
     source = FileSource(path)
     yield source
-    source.close()
+    source._forget()
 
 
 def append(path: Path, data: bytes) -> None:
@@ -88,7 +88,7 @@ async def test_a_source_brings_its_requests_in_order_with_their_places(source: F
     batch = await port.receive()
     assert batch is not None
     assert list(batch.items) == items((1, A), (2, B))
-    await port.acknowledge(batch)
+    await port.acknowledge(batch, refused=frozenset())
 
 
 async def test_a_source_waits_for_what_comes_and_cancelling_loses_nothing(source: FileSource, path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_source_goes_on_behind_the_position_that_was_stored_last(source:
     again = FileSource(path)
     await again.open(first.position)
     batch = await again.receive()
-    again.close()
+    again._forget()
     assert batch is not None
     assert list(batch.items) == items((2, B))
 
@@ -150,7 +150,7 @@ def test_a_missing_folder_is_waited_for(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(A + b"\n")
     assert watching.look() == items((1, A))
-    watching.source.close()
+    watching.source._forget()
 
 
 async def test_a_folder_in_place_of_the_file_is_an_error_that_may_pass(source: FileSource, path: Path) -> None:
@@ -330,7 +330,7 @@ def test_a_restart_in_the_middle_of_a_line_that_is_too_long_skips_its_rest(watch
     again = restarted(path, watching.position)
     append(path, b"x\n" + A + b"\n")
     assert again.look() == items((2, A))
-    again.source.close()
+    again.source._forget()
 
 
 def test_a_file_that_was_renamed_while_we_were_away_is_finished_first(watching: Watching, path: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_file_that_was_renamed_while_we_were_away_is_finished_first(watching: 
     path.write_bytes(C + b"\n")
     again = restarted(path, watching.position)
     assert again.wait(1) == items((2, B), (1, C))
-    again.source.close()
+    again.source._forget()
 
 
 def test_a_file_that_was_replaced_while_we_were_away_is_read_from_its_start(watching: Watching, path: Path) -> None:
@@ -350,7 +350,7 @@ def test_a_file_that_was_replaced_while_we_were_away_is_read_from_its_start(watc
     path.write_bytes(B + b"\n" + C + b"\n")  # the inode stays, as it does when the next file gets it again
     again = restarted(path, watching.position)
     assert again.look() == items((1, B), (2, C))
-    again.source.close()
+    again.source._forget()
 
 
 def test_a_file_that_was_truncated_while_we_were_away_is_read_from_its_start(watching: Watching, path: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_file_that_was_truncated_while_we_were_away_is_read_from_its_start(wat
     os.truncate(path, len(A) + 1)
     again = restarted(path, watching.position)
     assert again.look() == items((1, A))
-    again.source.close()
+    again.source._forget()
 
 
 @pytest.mark.parametrize("position", [b"", b"null", b"rubbish", b"{}", b'{"offset": -1}'])
@@ -367,7 +367,7 @@ def test_a_position_that_is_none_of_ours_is_the_start(path: Path, position: byte
     path.write_bytes(A + b"\n")
     again = restarted(path, position)
     assert again.look() == items((1, A))
-    again.source.close()
+    again.source._forget()
 
 
 def test_a_folder_that_is_gone_after_a_restart_is_waited_for(watching: Watching, path: Path) -> None:
@@ -398,7 +398,22 @@ async def test_standard_input_is_read_to_its_end() -> None:
     os.close(writing)
     batch = await source.receive()
     assert batch == Batch(tuple(items((3, B), name="-")))
-    await source.acknowledge(batch)
+    await source.acknowledge(batch, refused=frozenset())
+    assert await source.receive() is None
+    os.close(reading)
+
+
+async def test_what_came_from_standard_input_and_could_not_be_stored_comes_again() -> None:
+    reading, writing = os.pipe()
+    source: Source = StandardInput(reading)
+    os.write(writing, A + b"\n" + B + b"\n")
+    os.close(writing)
+    batch = await source.receive()
+    assert batch is not None
+    await source.give_back(batch)
+    await source.close()
+    await source.open(None)
+    assert await source.receive() == batch
     assert await source.receive() is None
     os.close(reading)
 

@@ -151,6 +151,7 @@ async def test_when_the_store_fails_nothing_is_acknowledged_and_the_same_batch_c
             await anyio.sleep(5)
 
     assert inbox.source.opened == [(0.0, None), (1.0, None), (3.0, None)]
+    assert inbox.source.returned == [batch(order("a"))] * 2
     assert [one.id for one in await store.load(after=0, limit=10)] == ["a", "b"]
     assert [line["event"] for line in logs] == ["store.slow"] * 2 + ["request.accepted"] * 2
 
@@ -187,6 +188,18 @@ async def test_intake_ends_when_the_source_ends(inbox: Inbox, store: SpiedStore)
     await inbox.intake.run()
 
     assert len(inbox.source.acknowledged) == 1
+    assert inbox.source.is_closed
+
+
+async def test_the_source_is_told_which_requests_of_a_batch_were_refused(inbox: Inbox, store: SpiedStore) -> None:
+    rubbish = Item(b"rubbish", "place:2")
+    first = batch(order("a"))
+    inbox.source.push(Batch((*first.items, rubbish), first.position))
+    inbox.source.end()
+
+    await inbox.intake.run()
+
+    assert inbox.source.refused == [frozenset({1})]
 
 
 async def test_stopping_finishes_the_batch_at_hand_and_waits_for_no_other(inbox: Inbox, store: SpiedStore) -> None:

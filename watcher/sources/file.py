@@ -101,11 +101,17 @@ class FileSource:
             elif batch.items:
                 return batch
 
-    async def acknowledge(self, batch: Batch) -> None:
+    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
         """Nothing to let go of: the store has the position."""
 
-    def close(self) -> None:
+    async def give_back(self, batch: Batch) -> None:
+        """Nothing to give back: `open` goes to the stored position."""
+
+    async def close(self) -> None:
         """Close the file; `open` starts again."""
+        self._forget()
+
+    def _forget(self) -> None:
         if self._file is not None:
             os.close(self._file)
         self._file = None
@@ -123,7 +129,7 @@ class FileSource:
         items, place = cut(data, self._place, name=self._path.name)
         if place == self._place and self._is_settled(data, is_replaced=is_replaced, now=now):
             if is_replaced and not data:
-                self.close()
+                self._forget()
                 return Batch(())
             if is_replaced or _is_object(data):
                 items, place = cut(data, self._place, name=self._path.name, ended=True)
@@ -133,7 +139,7 @@ class FileSource:
         return Batch(tuple(items), self._position(self._file))
 
     def _resume(self, bookmark: Bookmark | None) -> None:
-        self.close()
+        self._forget()
         if bookmark is None:
             return
         for path in (self._path, *_files(self._path.parent, inode=bookmark.inode)):

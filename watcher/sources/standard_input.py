@@ -21,12 +21,16 @@ class StandardInput:
         self._unread = b""
         self._place = Place()
         self._has_ended = False
+        self._returned: Batch | None = None
 
     async def open(self, position: bytes | None) -> None:
         """Start, or go on, where the input is."""
 
     async def receive(self) -> Batch | None:
         """Wait for the next lines; None after the last one."""
+        if self._returned is not None:
+            batch, self._returned = self._returned, None
+            return batch
         while True:
             items, place = cut(self._unread, self._place, name="-", ended=self._has_ended)
             self._unread = self._unread[place.offset - self._place.offset :]
@@ -37,8 +41,15 @@ class StandardInput:
                 return None
             await run_sync(self._read)
 
-    async def acknowledge(self, batch: Batch) -> None:
+    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
         """Nothing to let go of."""
+
+    async def give_back(self, batch: Batch) -> None:
+        """Keep a batch for the next `receive`: what was piped in can't be read again."""
+        self._returned = batch
+
+    async def close(self) -> None:
+        """Nothing to close: the descriptor is not ours."""
 
     def _read(self) -> None:
         """Read what is there, or nothing within `PATIENCE`; a thread that waited longer could not be stopped."""
