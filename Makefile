@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint units format bench lock clean
+.PHONY: help demo test lint units chaos format bench lock clean
 
 help:            ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,10 @@ lint: $(READY)   ## style, types, layers
 
 units: $(READY)  ## what systemd says of the unit (needs systemd)
 	$(RUN)/python -m pytest -q tests/system/test_unit.py
+
+chaos: $(READY)  ## kill -9 again and again, ten thousand requests a source: some five minutes
+	CHAOS=1 timeout 1200 $(RUN)/python -m pytest -s -q tests/daemon/test_kill.py tests/daemon/test_kill_files.py \
+	  tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py tests/daemon/test_deliveries_kill.py
 
 format: $(READY) ## what ruff can mend by itself
 	$(RUN)/ruff check --fix

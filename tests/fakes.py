@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
@@ -11,9 +11,11 @@ import anyio
 from virtual import EPOCH, VirtualLoop
 
 from watcher.core.delivery import Delivery, Settled
+from watcher.core.endpoint import Endpoint
 from watcher.core.errors import StoreError
-from watcher.core.model import Condition, Intent, Report, Step, Watch
-from watcher.core.rows import Admission, Arrival, Opened
+from watcher.core.intent import Intent, Replay, Switch
+from watcher.core.model import Condition, Report, Step, Watch
+from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.ports import Batch, Clock, Store
 
@@ -109,7 +111,7 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.opened: list[tuple[float, bytes | None]] = []
         self.acknowledged: list[Batch] = []
-        self.refused: list[frozenset[int]] = []
+        self.refused: list[Mapping[int, str]] = []
         self.returned: list[Batch] = []
         self.is_closed = False
         self._failures: deque[OSError] = deque()
@@ -147,7 +149,7 @@ class ScriptedSource:
             self._news.clear()
             await self._news.wait()
 
-    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
+    async def acknowledge(self, batch: Batch, *, refused: Mapping[int, str]) -> None:
         self.acknowledged.append(batch)
         self.refused.append(refused)
 
@@ -223,14 +225,46 @@ class SpiedStore:
     async def report(self, report: Report) -> None:
         await self._call("report", self._store.report(report))
 
-    async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
-        return await self._call("heads", self._store.heads(webhook, now=now, limit=limit))
+    async def pause(self, condition: Condition) -> None:
+        await self._call("pause", self._store.pause(condition))
 
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        await self._call("settle", self._store.settle(settled))
+    async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
+        return await self._call("endpoint", self._store.endpoint(webhook, ordered=ordered))
+
+    async def heads(
+        self, webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
+    ) -> list[Delivery]:
+        return await self._call("heads", self._store.heads(webhook, again=again, now=now, limit=limit, but=but))
+
+    async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
+        return await self._call("members", self._store.members(head, limit=limit))
+
+    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
+        await self._call("settle", self._store.settle(settled, endpoint=endpoint))
+
+    async def loosen(self, *, now: datetime) -> int:
+        return await self._call("loosen", self._store.loosen(now=now))
+
+    async def undelivered(self) -> list[str]:
+        return await self._call("undelivered", self._store.undelivered())
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        return await self._call("backlog", self._store.backlog())
+
+    async def want(self, intent: Intent) -> None:
+        await self._call("want", self._store.want(intent))
 
     async def intents(self) -> list[Intent]:
         return await self._call("intents", self._store.intents())
+
+    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
+        await self._call("done", self._store.done(intent, endpoint))
+
+    async def replay(self, intent: Replay, *, limit: int) -> int:
+        return await self._call("replay", self._store.replay(intent, limit=limit))
+
+    async def prune(self, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
+        return await self._call("prune", self._store.prune(before=before, ids_before=ids_before, limit=limit))
 
 
 async def real(work: Awaitable[T]) -> T:

@@ -12,7 +12,7 @@ from watcher.core.lifecycle import Terms
 from watcher.core.model import Event, EventType, Json, Mark, Message, Observation, Seen, Snapshot, State, Step, Watch
 from watcher.core.schedule import Pace
 from watcher.core.secret import Secret
-from watcher.core.webhook import Webhook
+from watcher.core.webhook_section import Webhook
 
 START = datetime(2026, 11, 23, 7, 30, 0, 123456, tzinfo=UTC)
 STARTED = "2026-11-23T07:30:00.123456Z"

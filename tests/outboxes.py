@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import orjson
 from fakes import Answer, ScriptedTransport, SpiedStore
 from store_values import a_step, a_watch
 from virtual import VirtualClock
 from worlds import take_in
 
-from watcher.core.model import Step, Watch
-from watcher.core.webhook import Webhook
+from watcher.core.model import Event, Step, Watch
+from watcher.core.moment import rfc3339
+from watcher.core.webhook_section import Webhook
 from watcher.deliver import Pump
 
 GOOD, BAD = Answer(204), Answer(500)
+
+
+def body_of(event: Event) -> bytes:
+    """Make the body of an event that has something to lose when it is sent thin."""
+    data = {"watch": event.watch, "sequence": event.sequence, "labels": {"order": "42"}}
+    return orjson.dumps({"type": event.type, "timestamp": rfc3339(event.at), "data": data})
 
 
 class Outbox:
@@ -23,10 +31,18 @@ class Outbox:
         self.clock = clock
         self.transport = ScriptedTransport(clock, otherwise=lambda _: GOOD)
 
-    def pump(self, name: str = "ops", *, retry: Sequence[str] = ("1s",) * 50, **keys: object) -> Pump:
+    async def pump(self, name: str = "ops", *, retry: Sequence[str] = ("1s",) * 50, **keys: object) -> Pump:
         section = {"url": f"https://hooks.example/{name}", "unsigned": True, "retry": list(retry), **keys}
         webhook = Webhook.model_validate(section)
-        return Pump(name, webhook, store=self.store, transport=self.transport, clock=self.clock, agent="watcher/test")
+        endpoint = await self.store.endpoint(name, ordered=webhook.order == "watch")
+        return Pump(
+            webhook,
+            endpoint=endpoint,
+            store=self.store,
+            transport=self.transport,
+            clock=self.clock,
+            agent="watcher/test",
+        )
 
     async def tell(self, *ids: str, events: int = 1, to: tuple[str, ...] = ("ops",)) -> None:
         """Commit so many more events of each watch, now."""
@@ -40,7 +56,7 @@ class Outbox:
     def _step(self, watch: Watch, *, events: int, to: tuple[str, ...]) -> Step:
         step = a_step(watch, events=events, to=to)
         now = self.clock.now()
-        return replace(step, events=tuple(replace(event, at=now) for event in step.events))
+        return replace(step, events=tuple(replace(event, at=now, body=body_of(event)) for event in step.events))
 
     def received(self, name: str = "ops") -> list[tuple[str, int]]:
         """What one webhook was sent, in order: watch and sequence."""

@@ -17,6 +17,7 @@ class RawServer:
     """Reads one request after the other, and lets `talk` answer each; keeps their heads and bodies as they came."""
 
     talk: Talk
+    host: str = "127.0.0.1"
     port: int = 0
     connections: int = 0
     heads: list[bytes] = field(default_factory=list)
@@ -25,7 +26,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -55,10 +56,12 @@ class RawServer:
 
 
 @asynccontextmanager
-async def listening(talk: Talk | bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def listening(
+    talk: Talk | bytes, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawServer]:
     """Listen while the block lasts; bytes are written for each request, and the connection is closed behind them."""
-    server = RawServer(saying(talk) if isinstance(talk, bytes) else talk)
-    async with await asyncio.start_server(server.meet, "127.0.0.1", 0, ssl=tls) as listener:
+    server = RawServer(saying(talk) if isinstance(talk, bytes) else talk, host)
+    async with await asyncio.start_server(server.meet, host, port, ssl=tls) as listener:
         server.port = listener.sockets[0].getsockname()[1]
         try:
             yield server

@@ -38,6 +38,7 @@ poll = { min = "100ms", max = "300ms" }
 """
 CONFIG = """
 [watcher]
+listen = ""
 state = "sqlite:watcher.db"
 [watcher.log]
 format = "json"

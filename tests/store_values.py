@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from watcher.core.delivery import Attempt, Decision, Delivery, Settled, Verdict
+from watcher.core.delivery import Attempt, Decision, Delivery, Settled, Timing
 from watcher.core.model import Ending, Event, EventType, Mark, Reason, Snapshot, State, Step, Trouble, Watch
 from watcher.core.rows import Arrival
 from watcher.ports import Records, Store
@@ -128,13 +128,15 @@ def a_step(
         changed_at=at,
         snapshot=Snapshot(status, State.IN_PROGRESS),
         ending=ending,
-        finished_at=at if ending else None,
+        finished_at=(at or NOON) if ending else None,
     )
     return Step(after, before=watch.sequence, events=told, wait=None if ending else timedelta(seconds=5), writes=True)
 
 
-def settled(delivery: Delivery, decision: Decision, *, next_at: datetime | None = None) -> Settled:
-    """Make the next attempt of a delivery, answered 204 where it is good, else 500."""
+def settled(
+    delivery: Delivery, decision: Decision, *, next_at: datetime | None = None, is_kept: bool = True, **changes: object
+) -> Settled:
+    """Make the next attempt of a delivery, answered 204 where it is good, else 500; `changes` are the delivery's."""
     is_good = decision is Decision.DELIVERED
     attempt = Attempt(
         number=delivery.attempts + 1,
@@ -145,8 +147,11 @@ def settled(delivery: Delivery, decision: Decision, *, next_at: datetime | None 
         headers={"server": "nginx"},
         body=b"sorry",
         error=None if is_good else "500 Internal Server Error",
+        timing=Timing(dns=0.01, first_byte=0.2),
     )
-    return Settled(delivery, attempt, Verdict(decision, next_at))
+    fields: dict[str, object] = {"attempts": delivery.attempts + 1, "due_at": next_at or delivery.due_at} | changes
+    after = replace(delivery, **fields)  # type: ignore[arg-type]  # the fields are the tests' to name rightly
+    return Settled(after, decision, attempt, is_kept)
 
 
 async def added(store: Store, *watches: Watch) -> list[Watch]:
@@ -163,12 +168,26 @@ async def told(store: Store, watch: Watch, *, events: int, to: tuple[str, ...] =
     return step.watch
 
 
-async def heads_of(store: Store, webhook: str = "ops") -> list[tuple[str | None, int | None]]:
+async def waiting(store: Store, webhook: str = "ops", *, now: datetime = LATER, limit: int = 1000) -> list[Delivery]:
+    """Return what may be sent: first what is sent for the first time, then what was sent before."""
+    fresh = await store.heads(webhook, again=False, now=now, limit=limit)
+    return fresh + await store.heads(webhook, again=True, now=now, limit=limit - len(fresh))
+
+
+async def heads_of(store: Store, webhook: str = "ops", *, now: datetime = LATER) -> list[tuple[str | None, int | None]]:
     """Return watch and sequence of what may be sent."""
-    heads = await store.heads(webhook, now=LATER, limit=100)
-    return [(head.event.watch, head.event.sequence) for head in heads]
+    return [(head.event.watch, head.event.sequence) for head in await waiting(store, webhook, now=now)]
 
 
-async def head_of(store: Store, webhook: str = "ops") -> Delivery:
-    """Return what is to be sent first."""
-    return (await store.heads(webhook, now=LATER, limit=1))[0]
+async def head_of(store: Store, webhook: str = "ops", *, watch: str | None = None) -> Delivery:
+    """Return what is to be sent first, of one watch if that is said."""
+    return next(head for head in await waiting(store, webhook) if watch in {None, head.event.watch})
+
+
+async def sent(store: Store, webhook: str = "ops") -> list[tuple[str | None, int | None]]:
+    """Deliver all that waits, one after the other, and return watch and sequence of each."""
+    order = []
+    while heads := await waiting(store, webhook, limit=1):
+        order.append((heads[0].event.watch, heads[0].event.sequence))
+        await store.settle([settled(heads[0], Decision.DELIVERED)])
+    return order

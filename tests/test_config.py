@@ -161,13 +161,19 @@ def test_the_state_is_kept_where_systemd_says_else_beside_the_file(
     ("text", "expected"),
     [
         (
-            D7 + "\n[watcher]\nlisten = ''\nkeep = '3d'",
+            D7 + "\n[watcher]\nlisteners = ''\nkeep = 'long'",
             [
-                "watcher.listen: unknown key; expected one of log, state",
-                "watcher.keep: unknown key; expected one of log, state",
+                (
+                    "watcher.keep: expected a duration: a number of seconds, or a number with a unit: "
+                    '"250ms", "0.5s", "10m", "2h", "3d"'
+                ),
+                "watcher.listeners: unknown key; expected one of api_token, keep, listen, log, max_watches, state",
             ],
         ),
-        (D7 + "\n[provider.x]", ["provider: unknown key; expected one of providers, sources, watcher, webhooks"]),
+        (
+            D7 + "\n[provider.x]",
+            ["provider: unknown key; expected one of callbacks, providers, sources, watcher, webhooks"],
+        ),
         (D7 + "\n[watcher.log]\nlevel = 'all'", ['watcher.log.level: expected "debug", "info", "warning" or "error"']),
         (D7 + "\n[watcher]\nlog = 'all'", ["watcher.log: expected a table"]),
         (D7 + "rate = 'fast'", ["providers.d7.rate: expected a number"]),
@@ -192,7 +198,10 @@ def test_the_state_is_kept_where_systemd_says_else_beside_the_file(
             ['sources."in box": expected a name of 1 to 64 letters, digits, - and _'],
         ),
         (D7 + "\n[sources.inbox]\ntype = 'file'", ["sources.inbox.path: missing; expected a path"]),
-        (D7 + "\n[sources.inbox]\npath = 'x'", ['sources.inbox.type: missing; expected "file"']),
+        (
+            D7 + "\n[sources.inbox]\npath = 'x'",
+            ['sources.inbox.type: missing; expected "file", "directory", "nats" or "redis"'],
+        ),
         (
             D7 + OPS + "concurrency = 0",
             ["webhooks.ops.concurrency: expected a number greater than or equal to 1"],
@@ -331,6 +340,9 @@ def test_the_configuration_is_shown_as_toml_without_its_secrets(tmp_path: Path) 
     again = tomllib.loads(shown)
     assert again["watcher"] == {
         "state": f"sqlite:{tmp_path}/watcher.db",
+        "listen": "127.0.0.1:8480",
+        "max_watches": 1000000,
+        "keep": "30d",
         "log": {"format": "auto", "level": "info"},
     }
     assert again["sources"] == {"inbox": {"type": "file", "path": f"{tmp_path}/watches.jsonl"}}
@@ -345,6 +357,12 @@ def test_the_configuration_is_shown_as_toml_without_its_secrets(tmp_path: Path) 
         "timeout": "15s",
         "concurrency": 16,
         "retry": ["5s", "1.5h"],
+        "order": "watch",
+        "order_wait": "1h",
+        "batch": 0,
+        "content": "full",
+        "private": True,
+        "final_statuses": [],
     }
 
 

@@ -37,6 +37,7 @@ TROUBLED = replace(SEEN, trouble=Trouble(Reason.DENIED, after("3m"), 401, told=T
 CUT_OFF = replace(SEEN, trouble=Trouble(Reason.UNREACHABLE, after("3m"), None, told=True))
 SCHEDULED = watch(Snapshot("scheduled", State.PENDING, not_before=after("65m")))
 ACCOUNT = Account(terms().pace, rate=5, watches=1)
+PAUSED = replace(ACCOUNT, condition=Condition("d7", "uid", paused_until=after("15m")))
 DOWN = replace(ACCOUNT, condition=Condition("d7", "uid", 1, Reason.UNREACHABLE, after("1m")))
 
 
@@ -60,7 +61,7 @@ rate:      5 a second for 1 open watch: at best one poll each in 0.2s
 provider:  d7, not known to be down
 daemon:    process 7
 
-Only the running daemon knows what can delay it (pauses for Retry-After, failures since a success),
+Only the running daemon knows what else can delay it (failures since a success),
 and the last answer as it came."""
     )
 
@@ -116,6 +117,11 @@ ended:     succeeded, 07:31:40Z (3m 20s ago)"""
             told(SEEN, replace(ACCOUNT, watches=10_000)),
             "asked again between 07:35:00Z and 08:08:20Z, as it waits its turn within the provider's rate",
             id="many-watches",
+        ),
+        pytest.param(
+            told(SEEN, PAUSED),
+            "asked again between 07:45:00Z and 07:45:00Z, as d7 said to be left alone until 07:45:00Z",
+            id="provider-paused",
         ),
         pytest.param(
             told(SEEN, DOWN),
@@ -243,11 +249,8 @@ async def test_programs_get_the_same_as_json(config: Path, store: SqliteStore) -
         "rate": 5.0,
         "watches": 2,
         "turn": 0.4,
-        "only_the_daemon_knows": [
-            "pauses for Retry-After",
-            "failures since the last success",
-            "the last answer as it came",
-        ],
+        "paused_until": None,
+        "only_the_daemon_knows": ["failures since the last success", "the last answer as it came"],
     }
 
 

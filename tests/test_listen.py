@@ -186,6 +186,22 @@ async def test_a_repeat_and_a_disorder_are_seen() -> None:
     ]
 
 
+async def test_each_event_of_a_batch_arrives_by_itself_under_its_own_id() -> None:
+    receiver = Receiver([SECRET])
+    members = [{"id": f"evt_{sequence}", **json.loads(event(sequence=sequence))} for sequence in (1, 2)]
+    body = json.dumps({"type": "batch", "timestamp": "…", "data": members}).encode()
+    again = event(sequence=2)
+    assert await post(receiver, (body, headers(body, id="bat_1")), (again, headers(again, id="evt_2"))) == [
+        (204, None),
+        (204, None),
+    ]
+    assert [(a.id, a.type, *judged(a)) for a in receiver.arrivals] == [
+        ("evt_1", "watch.status.changed", 1, 1, 204, None, False, True),
+        ("evt_2", "watch.status.changed", 2, 1, 204, None, False, True),
+        ("evt_2", "watch.status.changed", 2, 1, 204, None, True, True),
+    ]
+
+
 # --- the command ------------------------------------------------------------------------------------------------
 
 

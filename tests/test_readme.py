@@ -12,7 +12,7 @@ from readme import TEXT, Block, block, blocks, plain, table
 from watcher.config import Config, LogSection, WatcherSection, load
 from watcher.core.request import CancelRequest, WatchRequest, read_request
 from watcher.core.schedule import Pace
-from watcher.core.webhook import Webhook
+from watcher.core.webhook_section import Webhook
 from watcher.providers.account import Account
 from watcher.providers.chime import Chime
 from watcher.providers.d7 import D7
@@ -21,7 +21,10 @@ from watcher.providers.http_auth import Basic, Bearer, Header, OAuth2
 from watcher.providers.kore import Kore
 from watcher.providers.ukg import Ukg
 from watcher.providers.ukg_auth import Auth0, OpenAm
+from watcher.sources.directory import DirectorySection
 from watcher.sources.file import FileSection
+from watcher.sources.nats import NatsSection
+from watcher.sources.redis import RedisSection
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TYPES: dict[str, type[Account]] = {"d7": D7, "kore": Kore, "chime": Chime, "ukg": Ukg, "http": Http}
@@ -84,7 +87,10 @@ def keys(heading: str) -> list[str]:
     [
         ("`[watcher]`", WatcherSection),
         ("`[watcher.log]`", LogSection),
-        ("`[sources.NAME]`", FileSection),
+        ('`type = "file"`', FileSection),
+        ('`type = "directory"`', DirectorySection),
+        ('`type = "nats"`', NatsSection),
+        ('`type = "redis"`', RedisSection),
         ("`[providers.NAME]`", Account),
         ("`[providers.NAME.poll]`", Pace),
         ("`[webhooks.NAME]`", Webhook),
@@ -153,7 +159,13 @@ def merged(table: dict[str, JsonValue], path: list[str], default: JsonValue) -> 
 
 
 def test_what_is_said_to_be_needed_is_needed() -> None:
-    models: dict[str, type[BaseModel]] = {"`[sources.NAME]`": FileSection, "`[webhooks.NAME]`": Webhook}
+    models: dict[str, type[BaseModel]] = {
+        '`type = "file"`': FileSection,
+        '`type = "directory"`': DirectorySection,
+        '`type = "nats"`': NatsSection,
+        '`type = "redis"`': RedisSection,
+        "`[webhooks.NAME]`": Webhook,
+    }
     for heading, model in models.items():
         said = {plain(row["key"]) for row in table(heading) if row["default"] == "needed"}
         assert said - {"secret"} == {name for name, field in model.model_fields.items() if field.is_required()}
@@ -174,6 +186,5 @@ def test_each_request_is_accepted_with_its_params(example: Block, tmp_path: Path
             assert isinstance(request, CancelRequest)
 
 
-def test_the_fields_of_a_request_are_all_there_but_those_that_are_refused() -> None:
-    listed = {plain(row["field"]) for row in table("Watch requests")}
-    assert listed == set(WatchRequest.model_fields) - {"callback_url", "callback_secret"}
+def test_the_fields_of_a_request_are_all_there() -> None:
+    assert {plain(row["field"]) for row in table("Watch requests")} == set(WatchRequest.model_fields)

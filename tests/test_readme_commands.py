@@ -40,7 +40,7 @@ def test_each_command_line_is_understood(line: str) -> None:
 
 def test_an_option_that_does_not_exist_would_be_noticed() -> None:
     assert CliRunner().invoke(app, ["list", "--colour", "red", "--help"]).exit_code == 2
-    assert CliRunner().invoke(app, ["replay", "--help"]).exit_code == 2
+    assert CliRunner().invoke(app, ["frobnicate", "--help"]).exit_code == 2
 
 
 def test_the_table_of_commands_is_the_list_of_help() -> None:
@@ -48,7 +48,8 @@ def test_the_table_of_commands_is_the_list_of_help() -> None:
 
 
 def test_what_is_promised_of_json_holds_for_whatever_lists() -> None:
-    listing = {"status", "list", "show", "explain", "events", "rejected"}
+    listing = {"status", "list", "show", "explain", "events", "deliveries", "rejected"}
+    listing |= {"webhook list", "webhook doctor"}
     assert {
         name for name in names() if "--json" in CliRunner().invoke(app, [*name.split(), "--help"]).output
     } == listing

@@ -18,7 +18,8 @@ from watcher.core.health import FIRST_PROBE, Health
 from watcher.core.lifecycle import Terms, advance, begin
 from watcher.core.model import Ask, Broken, Condition, Event, EventType, Reason, State
 from watcher.core.request import WatchRequest
-from watcher.core.webhook import SCHEDULES, Webhook, post
+from watcher.core.webhook import post
+from watcher.core.webhook_section import SCHEDULES, Webhook
 from watcher.core.wire import Response
 from watcher.demo.chime import Chime
 from watcher.demo.pretend import Reply
@@ -80,7 +81,7 @@ def outage() -> Iterator[Event]:
         health.probe(now=after)
         outcome = account.parse(ORDER_42.params, answer(reply, NOW))
         assert not isinstance(outcome, Ask)
-        if health.note(f"uid-{after % 3:.0f}", outcome, watches=3, now=after):
+        if health.note(f"uid-{after % 3:.0f}", outcome, watches=3, asked_at=after, now=after):
             at = NOW + timedelta(seconds=after)
             report = provider_changed(condition, reason=health.reason, at=at, watches=3)
             condition = report.condition
@@ -141,7 +142,7 @@ def test_a_reason_of_trouble_is_named_unless_it_is_never_told() -> None:
 
 def headers(event: Event) -> dict[str, str]:
     webhook = Webhook.model_validate({"url": "https://example.com/hooks/watcher", "secret": SECRET})
-    return dict(post(Delivery(1, "ops", event, 0, event.at), webhook, now=event.at, agent="watcher/0.1.0").headers)
+    return dict(post([Delivery(1, "ops", event, 0, event.at)], webhook, now=event.at, agent="watcher/0.1.0").headers)
 
 
 def test_the_headers_are_those_of_a_real_post() -> None:
@@ -171,12 +172,14 @@ def health_after(response: Response | None) -> Reason | None:
     outcome = account.parse(ORDER_42.params, response) if response else Broken(Reason.UNREACHABLE)
     assert not isinstance(outcome, Ask)
     for second in range(5):
-        health.note("uid", outcome, watches=1, now=second)
+        health.note("uid", outcome, watches=1, asked_at=second, now=second)
     return health.reason
 
 
 def test_the_schedules_are_the_real_ones() -> None:
-    written = {plain(row["`retry`"]): row["waits between attempts"].partition(":")[0] for row in table("Deliveries")}
+    written = {
+        plain(row["`retry`"]): row["waits between attempts"].partition(":")[0] for row in table("Deliveries", number=1)
+    }
     assert {name: "one attempt" if not waits else " ".join(waits) for name, waits in SCHEDULES.items()} == written
 
 

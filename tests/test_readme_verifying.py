@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from readme import block, blocks
 
-from watcher.core.webhook import decode_key, sign
+from watcher.core.signature import decode_key, sign
 
 HEADING = "Verifying a webhook"
 VECTOR = json.loads((Path(__file__).parent / "vectors/standard_webhooks.json").read_bytes())["symmetric"]

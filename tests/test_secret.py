@@ -40,6 +40,13 @@ def test_a_secret_that_is_one_already_stays_as_it_is() -> None:
     assert Section(token=secret).token is secret
 
 
+def test_a_secret_that_was_not_followed_yet_is_followed_where_the_context_can() -> None:
+    known = Section.model_validate({"token": "env:TOKEN"})
+    followed = Section.model_validate(dict(known), context={"resolve": {"env:TOKEN": CANARY}.__getitem__})
+    assert followed.token == Secret("env:TOKEN", CANARY)
+    assert Section.model_validate(dict(known)) == known
+
+
 def test_secrets_are_equal_when_written_alike_and_worth_the_same() -> None:
     assert len({Secret("env:A", "x"), Secret("env:A", "x"), Secret("env:B", "x"), Secret("env:A", "y")}) == 3
 

@@ -14,7 +14,8 @@ import pytest
 from raw_server import Talk, answer, for_ever, listening, reset_after, saying
 
 from watcher.core.wire import Fault, NoAnswer, Request, Response
-from watcher.transport import AiohttpTransport, open_transport
+from watcher.ports import Transport
+from watcher.transport import open_transport
 
 WITHIN = timedelta(seconds=0.3)
 AMPLE = timedelta(seconds=10)
@@ -184,5 +185,5 @@ async def test_a_request_that_is_cancelled_ends_at_once_and_harms_no_other() -> 
         assert await reached(transport, sound.url)
 
 
-async def reached(transport: AiohttpTransport, url: str) -> bool:
+async def reached(transport: Transport, url: str) -> bool:
     return not isinstance(await transport.send(Request("GET", url), within=AMPLE), NoAnswer)

@@ -14,9 +14,10 @@ from virtual import VirtualClock
 
 from watcher.core.model import Ask, Condition, Outcome, Params, Watch
 from watcher.core.rows import Admission, Arrival
-from watcher.core.webhook import Webhook
+from watcher.core.webhook_section import Webhook
 from watcher.core.wire import Request, Response
 from watcher.feed import Feed
+from watcher.outbox import Outbox
 from watcher.poll import Poller
 from watcher.ports import Store
 from watcher.providers.d7 import D7
@@ -100,7 +101,8 @@ class Polling:
             name: Spied.model_validate({**SECTION, **section}) for name, section in (sections or {"d7": {}}).items()
         }
         webhooks = {"ops": Webhook(url="https://ops.example", unsigned=True)}
-        recorder = Recorder(store=store, webhooks=webhooks, outbox=[])
+        outbox = Outbox(webhooks, store=store, clock=clock, agent="watcher/test")
+        recorder = Recorder(store=store, webhooks=webhooks, wake=outbox.wake)
         self.pollers = {
             name: Poller(
                 name,
@@ -113,7 +115,7 @@ class Polling:
             )
             for name, provider in self.providers.items()
         }
-        self.feed = Feed(self.pollers, store=store, recorder=recorder, clock=clock)
+        self.feed = Feed(self.pollers, store=store, recorder=recorder, outbox=outbox, clock=clock)
 
     @property
     def loops(self) -> list[Loop]:

@@ -1,252 +1,225 @@
-"""The wiring: opens what the configuration names, starts the loops, stops them in order. Only it knows them all."""
+"""The daemon: opens what the configuration names, and lives until it is told to stop. Only it knows what is concrete.
 
-import secrets
+A reload ends one crew of loops, in order, and starts the next: what is in flight is finished, the store stays open, and
+the API goes on answering.
+"""
+
 import signal
-import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic_ns
 
 import anyio
 import structlog
+from anyio.to_thread import run_sync
 
-from watcher import __version__
-from watcher.ask import Answered, Asker
-from watcher.config import Config, literals
-from watcher.core.errors import StoreBusyError
-from watcher.core.model import Condition, Final, Params
-from watcher.core.rows import Admission, Arrival
-from watcher.core.wire import NoAnswer, Request, Response
-from watcher.deliver import MOST_BODY, Pump
-from watcher.feed import Feed
-from watcher.intake import Desk, Intake
-from watcher.poll import Poller
-from watcher.ports import Clock, Item, Provider, Store, Transport
-from watcher.record import Recorder
+from watcher import __version__, metrics
+from watcher.bell import Bell
+from watcher.clock import SystemClock
+from watcher.config import Config, SourceSection, changes, literals
+from watcher.core.callbacks import ANY_ORIGIN
+from watcher.core.errors import ConfigError
+from watcher.core.webhook_section import Terms
+from watcher.crew import Crew, assemble
+from watcher.errand import desk_of, own_of
+from watcher.http.backing import Backing
+from watcher.http.server import HttpServer
+from watcher.ports import Source, Transport
+from watcher.posting import open_posts
 from watcher.stores.sqlite import SqliteStore
+from watcher.stores.sqlite_records import SqliteRecords
 from watcher.systemd import notify, watchdog_seconds
 from watcher.transport import open_transport
 
 STOP_WITHIN = 18.0
-AGENT = f"watcher/{__version__}"
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
-class SystemClock:
-    """`ports.Clock` of the machine."""
+async def run(config: Config, *, read_again: Callable[[], Config]) -> None:
+    """Be the daemon until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
-    def now(self) -> datetime:
-        """Return the wall clock, in UTC."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return time.monotonic()
-
-
-class Loop(Protocol):
-    """What is started, stopped, and watched over."""
-
-    async def run(self) -> None:
-        """Turn until stopped."""
-
-    def stop(self) -> None:
-        """Begin nothing new; `run` ends when what is in flight is finished."""
-
-    @property
-    def is_turning(self) -> bool:
-        """Has it turned lately, or is it rightly busy?"""
-
-
-@dataclass(frozen=True, slots=True)
-class Loops:
-    """The loops of one daemon: those that take work in, and those that deliver what came of it."""
-
-    feed: Feed
-    pollers: Sequence[Poller]
-    intakes: Sequence[Intake]
-    pumps: Sequence[Pump]
-
-    @property
-    def taking(self) -> list[Loop]:
-        """The loops that stop first."""
-        return [*self.intakes, self.feed, *self.pollers]
-
-    @property
-    def all(self) -> list[Loop]:
-        """Every loop."""
-        return [*self.taking, *self.pumps]
-
-
-async def assemble(config: Config, *, store: Store, polls: Transport, posts: Transport, clock: Clock) -> Loops:
-    """Make the loops that a configuration asks for."""
-    conditions = {condition.provider: condition for condition in await store.conditions()}
-    pumps = [
-        Pump(name, webhook, store=store, transport=posts, clock=clock, agent=AGENT)
-        for name, webhook in config.webhooks.items()
-    ]
-    recorder = Recorder(store=store, webhooks=config.webhooks, outbox=[pump.bell for pump in pumps])
-    pollers = {
-        name: Poller(
-            name,
-            provider,
-            condition=conditions.get(name) or Condition(name, uid=secrets.token_hex(16)),
-            store=store,
-            recorder=recorder,
-            transport=polls,
-            clock=clock,
-        )
-        for name, provider in config.providers.items()
-    }
-    feed = Feed(pollers, store=store, recorder=recorder, clock=clock)
-    desk = Desk(config.providers, frozenset(config.webhooks), clock)
-    intakes = [
-        Intake(name, section.source(), desk=desk, store=store, feed=feed.bell)
-        for name, section in config.sources.items()
-    ]
-    return Loops(feed, list(pollers.values()), intakes, pumps)
-
-
-async def run(config: Config) -> None:
-    """Be the daemon until SIGTERM or SIGINT; every loop that ends by itself for a bug ends the process.
+    Every loop that ends by itself for a bug ends the process.
 
     Raises:
         StoreBusyError: another daemon owns the store.
         StoreError: it cannot be opened.
+        WatcherError: it cannot listen where the configuration says.
 
     """
     written = literals(config)
     tell = log.warning if written else log.info
     tell("daemon.started", version=__version__, state=config.watcher.state, literal_secrets=written)
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        store = await SqliteStore.open(config.watcher.database)
-        try:
-            await store.lease()
-            async with open_transport() as polls, open_transport(glance=MOST_BODY) as posts:
-                loops = await assemble(config, store=store, polls=polls, posts=posts, clock=SystemClock())
-                await _turn(loops, signals)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await store.release()
-                await store.close()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with anyio.open_signal_receiver(*numbers) as signals:
+        async with _owned(config) as store, _records(config) as records:
+            await Daemon(config, store=store, records=records, read_again=read_again).live(signals)
         log.info("daemon.stopped")
 
 
-async def _turn(loops: Loops, signals: AsyncIterator[signal.Signals]) -> None:
-    """Turn all loops until a signal has stopped them, with somebody to heed it and somebody to feed the watchdog."""
-    watches = await loops.feed.load()
-    stopping, work = anyio.Event(), anyio.CancelScope()
-    async with anyio.create_task_group() as tending:
-        tending.start_soon(_heed, signals, stopping, work, name="signals")
-        tending.start_soon(_feed_watchdog, loops, name="watchdog")
-        notify("READY=1", f"STATUS={watches} open watches")
-        log.info("daemon.ready", watches=watches)
-        with work:
-            await _work(loops, stopping)
-        tending.cancel_scope.cancel()
-
-
-async def _work(loops: Loops, stopping: anyio.Event) -> None:
-    """Start the loops, and stop them in order: first what takes work in, then what delivers."""
-    async with anyio.create_task_group() as delivering:
-        for pump in loops.pumps:
-            delivering.start_soon(pump.run, name="deliver")
-        async with anyio.create_task_group() as taking:
-            for loop in loops.taking:
-                taking.start_soon(loop.run, name=type(loop).__name__.lower())
-            await stopping.wait()
-            for loop in loops.taking:
-                loop.stop()
-        for pump in loops.pumps:
-            pump.stop()
-
-
-async def _heed(signals: AsyncIterator[signal.Signals], stopping: anyio.Event, work: anyio.CancelScope) -> None:
-    """Stop on the first signal, and soon; a second SIGINT is somebody who does not want to wait."""
-    async for number in signals:
-        if stopping.is_set() and number is signal.SIGINT:
-            work.cancel()
-        if not stopping.is_set():
-            log.info("daemon.stopping", signal=number.name)
-            notify("STOPPING=1")
-            work.deadline = anyio.current_time() + STOP_WITHIN
-            stopping.set()
-
-
-async def _feed_watchdog(loops: Loops) -> None:
-    """Tell systemd that we live, but only while each loop turns."""
-    patience = watchdog_seconds()
-    while patience is not None:
-        if all(loop.is_turning for loop in loops.all):
-            notify("WATCHDOG=1")
-        await anyio.sleep(patience / 3)
-
-
-async def add(config: Config, item: Item, *, source: str) -> tuple[Arrival, Admission]:
-    """Take one request straight into the store, daemon running or not; a running one polls it within a second.
-
-    Raises:
-        StoreError: it is not in the store.
-
-    """
-    store = await SqliteStore.open(config.watcher.database)
-    try:
-        desk = Desk(config.providers, frozenset(config.webhooks), SystemClock())
-        arrival = desk.read(item, source=source)
-        (admission,) = await store.add([arrival])
-        return arrival, admission
-    finally:
-        await store.close()
-
-
-async def carry_out(config: Config) -> bool:
-    """Carry out what is asked of the owner, if there is none: then this process is it for a moment.
-
-    Returns:
-        False if a daemon runs, which does it itself.
-
-    """
+@asynccontextmanager
+async def _owned(config: Config) -> AsyncIterator[SqliteStore]:
     store = await SqliteStore.open(config.watcher.database)
     try:
         await store.lease()
-        recorder = Recorder(store=store, webhooks=config.webhooks, outbox=[])
-        feed = Feed({}, store=store, recorder=recorder, clock=SystemClock())
-        for intent in await store.intents():
-            await feed.carry_out(intent)
-    except StoreBusyError:
-        return False
+        yield store
     finally:
-        await store.close()
-    return True
+        with anyio.CancelScope(shield=True):
+            await store.release()
+            await store.close()
 
 
-class _Overheard:
-    """A transport that keeps the HTTP status of the last answer."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self.status: int | None = None
-
-    async def send(self, request: Request, *, within: timedelta) -> Response | NoAnswer:
-        """Send one request; see `ports.Transport`."""
-        answer = await self._transport.send(request, within=within)
-        self.status = answer.status if isinstance(answer, Response) else None
-        return answer
+@asynccontextmanager
+async def _records(config: Config) -> AsyncIterator[SqliteRecords]:
+    records = await SqliteRecords.open(config.watcher.database)
+    try:
+        yield records
+    finally:
+        with anyio.CancelScope(shield=True):
+            await records.close()
 
 
-async def probe(provider: Provider, params: Params) -> tuple[int | None, Final]:
-    """Ask once, as the daemon would; return the last answer's HTTP status and what it means. Nothing is kept.
+class Daemon:
+    """One daemon, over the changes of its configuration."""
 
-    Raises:
-        RequestError: the params name no operation there.
+    def __init__(
+        self, config: Config, *, store: SqliteStore, records: SqliteRecords, read_again: Callable[[], Config]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._read_again = read_again
+        self._clock = SystemClock()
+        self._sources: dict[str, tuple[SourceSection, Source]] = {}
+        self._crew: Crew | None = None
+        self._turning = anyio.Event()
+        self._work = anyio.CancelScope()
+        self._is_stopping = False
+        self._is_ready = False
+        self._backing = Backing(
+            store=store,
+            records=records,
+            desk=desk_of(config, clock=self._clock),
+            webhooks=config.webhooks,
+            feed=Bell(),
+            metrics=lambda: self._crew.metrics() if self._crew else metrics.text(()),
+            lack=lambda: self._crew.room.lack if self._crew else None,
+            is_well=lambda: self._crew is None or self._crew.is_turning,
+            is_ready=lambda: self._is_ready,
+        )
 
-    """
-    provider.check(params)
-    async with open_transport() as opened:
-        transport = _Overheard(opened)
-        polled = await Asker(provider, transport=transport, clock=SystemClock()).poll(params, digest=None)
-    if not isinstance(polled, Answered):
-        raise TypeError("an answer cannot be unchanged where none was seen before")
-    return transport.status, polled.outcome
+    async def live(self, signals: AsyncIterator[signal.Signals]) -> None:
+        """Live through one configuration after the other, with somebody to heed signals and to feed the watchdog."""
+        async with self._serving(), anyio.create_task_group() as tending:
+            tending.start_soon(metrics.measure_loop_lag, self._clock, name="loop lag")
+            tending.start_soon(self._heed, signals, name="signals")
+            tending.start_soon(self._feed_watchdog, name="watchdog")
+            while not self._is_stopping:
+                self._turning, self._work = anyio.Event(), anyio.CancelScope()
+                await self._turn(self._config)
+            tending.cancel_scope.cancel()
+
+    async def _turn(self, config: Config) -> None:
+        """Turn the loops of one configuration until it is over."""
+        self._backing.desk, self._backing.webhooks = desk_of(config, clock=self._clock), config.webhooks
+        async with open_transport() as polls, _posts(config) as posts:
+            crew = await assemble(
+                config,
+                desk=self._backing.desk,
+                sources=self._opened(config),
+                store=self._store,
+                polls=polls,
+                posts=posts.__getitem__,
+                clock=self._clock,
+                told=self._backing.news.ring,
+            )
+            watches = await crew.feed.load()
+            self._crew, self._backing.feed = crew, crew.feed.bell
+            self._is_ready = not self._is_stopping
+            notify("READY=1", f"STATUS={watches} open watches")
+            log.info("daemon.ready", watches=watches)
+            with self._work:
+                await crew.work(self._turning)
+
+    def _opened(self, config: Config) -> Mapping[str, Source]:
+        """Return the sources; one whose section stays is the same, as it may hold what was read and not yet taken."""
+        old, self._sources = self._sources, {}
+        for name, section in config.sources.items():
+            known = old.get(name)
+            self._sources[name] = known if known and known[0] == section else (section, section.source())
+        return {name: source for name, (_, source) in self._sources.items()}
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Answer the API from before everything is loaded until after all is delivered."""
+        address = self._config.watcher.address
+        if address is None:
+            yield
+            return
+        server = HttpServer(self._backing, address=address, token=self._config.watcher.api_token)
+        await server.open()
+        async with anyio.create_task_group() as serving:
+            serving.start_soon(server.run, name="http")
+            yield
+            server.stop()
+
+    # --- what we are told, and whom we tell ---------------------------------------------------------------------
+
+    async def _heed(self, signals: AsyncIterator[signal.Signals]) -> None:
+        """Stop on the first signal, and soon; a second SIGINT is somebody who does not want to wait."""
+        async for number in signals:
+            if number is signal.SIGHUP:
+                await self._reload()
+            elif not self._is_stopping:
+                log.info("daemon.stopping", signal=number.name)
+                notify("STOPPING=1")
+                self._is_stopping, self._is_ready = True, False
+                self._end()
+            elif number is signal.SIGINT:
+                self._work.cancel()
+
+    def _end(self) -> None:
+        """End what turns now."""
+        self._work.deadline = anyio.current_time() + STOP_WITHIN
+        self._turning.set()
+
+    async def _reload(self) -> None:
+        """Go on with the configuration as it is now; with the old one if it cannot be used."""
+        if self._is_stopping:
+            return
+        notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+        try:
+            config = await run_sync(self._read_again)
+        except ConfigError as error:
+            for problem in str(error).splitlines():
+                log.error("config.rejected", error=problem)  # noqa: TRY400  # a user's mistake needs no traceback
+            notify("READY=1")
+            return
+        changed, pinned = changes(self._config, config)
+        log.info("config.reloaded", changed=changed, needs_restart=pinned)
+        if not changed:
+            notify("READY=1")
+            return
+        self._config = config.pinned(self._config)
+        self._end()
+
+    async def _feed_watchdog(self) -> None:
+        """Tell systemd that we live, but only while each loop turns."""
+        patience = watchdog_seconds()
+        while patience is not None:
+            if self._crew is not None and self._crew.is_turning:
+                notify("WATCHDOG=1")
+            await anyio.sleep(patience / 3)
+
+
+@asynccontextmanager
+async def _posts(config: Config) -> AsyncIterator[Mapping[str, Transport]]:
+    """Open the connections of each webhook, by name, and those that all callbacks share."""
+    own = own_of(config)
+    async with AsyncExitStack() as opened:
+        yield {name: await opened.enter_async_context(open_posts(terms, own=own)) for name, terms in _addressed(config)}
+
+
+def _addressed(config: Config) -> Iterator[tuple[str, Terms]]:
+    yield from config.webhooks.items()
+    if config.callbacks:
+        yield ANY_ORIGIN, config.callbacks

@@ -5,20 +5,35 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from watcher.core.duration import format_duration
+from watcher.core.callbacks import Callbacks
+from watcher.core.duration import SomeTime, format_duration
 from watcher.core.errors import ConfigError
 from watcher.core.secret import Secret
-from watcher.core.webhook import Webhook
+from watcher.core.webhook_section import Terms, Webhook
+from watcher.http.address import Address, read_address
 from watcher.providers import ProviderSection
 from watcher.sections import Keys, Table, dotted, overlay, problems, quoted
+from watcher.sources.directory import DirectorySection
 from watcher.sources.file import FileSection
+from watcher.sources.nats import NatsSection
+from watcher.sources.redis import RedisSection
 
 PLACES = (Path("watcher.toml"), Path("/etc/watcher/watcher.toml"))
 MASK = "********"
+PINNED = ("state", "listen", "api_token")  # keys of [watcher] that only a restart changes
 
 
 def _name(written: str) -> str:
@@ -28,7 +43,9 @@ def _name(written: str) -> str:
 
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
-SourceSection: TypeAlias = Annotated[FileSection, Field()]  # a union by `type`, as soon as there is a second one
+SourceSection: TypeAlias = Annotated[
+    FileSection | DirectorySection | NatsSection | RedisSection, Field(discriminator="type")
+]
 
 
 class LogSection(BaseModel):
@@ -46,6 +63,10 @@ class WatcherSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     state: str = Field(default="", validate_default=True)  # the validator fills it
+    listen: str = "127.0.0.1:8480"
+    api_token: Secret | None = None
+    max_watches: Annotated[int, Field(ge=1)] = 1_000_000
+    keep: SomeTime = timedelta(days=30)
     log: LogSection = LogSection()
 
     @field_validator("state")
@@ -63,6 +84,22 @@ class WatcherSection(BaseModel):
             raise ValueError('expected "sqlite:PATH", such as "sqlite:watcher.db"')
         return f"sqlite:{Path(context.get('folder', ''), place).absolute()}"
 
+    @field_validator("listen")
+    @classmethod
+    def _listening(cls, written: str, info: ValidationInfo) -> str:
+        return str(read_address(written, folder=Path((info.context or {}).get("folder", ""))) or "")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.address is not None and not self.address.is_private and self.api_token is None:
+            raise ValueError("api_token: missing; expected a secret, because other machines can reach `listen`")
+        return self
+
+    @property
+    def address(self) -> Address | None:
+        """Where to listen; None for nowhere."""
+        return read_address(self.listen)
+
     @property
     def database(self) -> Path:
         """The SQLite file of `state`."""
@@ -78,6 +115,37 @@ class Config(BaseModel):
     sources: dict[Name, SourceSection] = {}
     providers: dict[Name, ProviderSection] = {}
     webhooks: dict[Name, Webhook] = {}
+    callbacks: Callbacks | None = None
+
+    @property
+    def receivers(self) -> dict[str, Terms]:
+        """Every section that says how events are sent, by its path."""
+        callbacks: dict[str, Terms] = {"callbacks": self.callbacks} if self.callbacks else {}
+        return {f"webhooks.{name}": webhook for name, webhook in self.webhooks.items()} | callbacks
+
+    def pinned(self, old: "Config") -> "Config":
+        """Return this configuration with what only a restart can change as it was."""
+        kept = {key: getattr(old.watcher, key) for key in PINNED}
+        return self.model_copy(update={"watcher": self.watcher.model_copy(update=kept)})
+
+
+def changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
+    """Return the keys of what a reload changes, and of what needs a restart."""
+    pinned = [f"watcher.{key}" for key in PINNED if getattr(old.watcher, key) != getattr(new.watcher, key)]
+    tables = {
+        "watcher": (dict(old.watcher), dict(new.pinned(old).watcher)),
+        "sources": (old.sources, new.sources),
+        "providers": (old.providers, new.providers),
+        "webhooks": (old.webhooks, new.webhooks),
+        "callbacks": ({"": old.callbacks}, {"": new.callbacks}),
+    }
+    changed = [
+        dotted((table, name) if name else (table,))
+        for table, (before, after) in tables.items()
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    return changed, pinned
 
 
 def find(explicit: Path | None, environ: Mapping[str, str]) -> Path:
@@ -123,6 +191,22 @@ def load(path: Path, *, environ: Mapping[str, str], resolve: bool) -> Config:
     if lines or config is None:
         raise ConfigError("\n".join(lines))
     return config
+
+
+def follow(section: Mapping[str, object], *, place: str, folder: Path, environ: Mapping[str, str]) -> Webhook:
+    """Make a webhook of its keys, and follow its own references: for commands that need no other secret.
+
+    Raises:
+        ConfigError: a line for each problem; `place` is written before its key.
+
+    """
+    table = dict(section)
+    context = {"folder": folder, "environ": environ, "resolve": _resolver(folder, environ=environ)}
+    try:
+        return Webhook.model_validate(table, context=context)
+    except ValidationError as error:
+        wrong = problems(error, table=table, model=Webhook)
+        raise ConfigError("\n".join(f"{place}{dotted(keys)}: {text}" for keys, text in wrong)) from None
 
 
 def literals(config: Config) -> list[str]:
@@ -196,11 +280,11 @@ def _unfit(config: Config) -> Iterator[tuple[Keys, str]]:
     """Find what each section allows, and the whole does not."""
     if not config.providers:
         yield ("providers",), "missing; expected at least one section, such as [providers.d7]"
-    for name, webhook in config.webhooks.items():
-        for place, provider in enumerate(webhook.providers or ()):
+    for path, section in config.receivers.items():
+        for place, provider in enumerate(section.providers or ()):
             if provider not in config.providers:
                 known = ", ".join(config.providers)
-                yield ("webhooks", name, "providers", place), f"unknown provider; expected some of {known}"
+                yield (*path.split("."), "providers", place), f"unknown provider; expected some of {known}"
 
 
 def _origin(keys: Keys, origins: Mapping[Keys, str]) -> str:
@@ -214,7 +298,7 @@ def _leaves(value: object, *, keys: Keys = (), inside_lists: bool = True) -> Ite
     """List whatever is no table, with its keys."""
     inner: list[tuple[str | int, object]]
     if isinstance(value, BaseModel):
-        inner = list(value)
+        inner = [(name, getattr(value, name)) for name in type(value).model_fields]  # and not what follows from them
     elif isinstance(value, Mapping):
         inner = list(value.items())
     elif inside_lists and isinstance(value, list | tuple):

@@ -1,180 +1,297 @@
-"""The loop: outbox → webhook → store. One `Pump` for each webhook; what an answer means stands in `core/webhook.py`."""
+"""The loop: outbox → webhook → store. One `Pump` for each webhook. No decision is made here.
+
+What may be sent next is said in `core/outlet.py`, what an answer means in `core/webhook.py`.
+"""
 
 import random
 from collections import deque
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from math import inf
+from typing import TypeAlias
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
+from watcher import attempt, metrics
 from watcher.bell import Bell
-from watcher.core.delivery import Attempt, Decision, Delivery, Settled
+from watcher.core.delivery import Decision, Delivery, Settled
+from watcher.core.endpoint import Endpoint
 from watcher.core.errors import StoreError
-from watcher.core.moment import rfc3339
-from watcher.core.webhook import Webhook, post, verdict
+from watcher.core.intent import Switch
+from watcher.core.model import END_OF_TIME
+from watcher.core.outlet import Outlet
+from watcher.core.webhook import Kind, meaning, parcel_id, post, settle, unechoed
+from watcher.core.webhook_section import Terms
 from watcher.core.wire import NoAnswer, Response
 from watcher.ports import Clock, Store, Transport
 
-LONGEST_NAP = 2.0
-AFTER_A_FAULT = 10.0
-MOST_BODY = 2048
-MOST_HEADERS = 8192
+LONGEST_NAP = 15.0
+PATIENCE = 1.0  # with a store that does not answer
+AFTER_A_FAULT = timedelta(seconds=10)
+AT_HAND = 8  # so many deliveries are kept at hand for each POST that may be in flight
+MOST_UNSETTLED = 2000
 STALL = 30.0
-SECRETIVE = {"authorization", "cookie", "proxy-authorization", "set-cookie", "webhook-signature"}
+
+Posted: TypeAlias = tuple[str, bool, Sequence[Settled]]  # under which id, whether it went again, what became of it
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Pump:
-    """Sends the deliveries of one webhook, `concurrency` at a time; of one watch never two, and in order.
+    """Sends the deliveries of one webhook, within what its outlet allows; of one watch never two, and in order.
 
     Only the first waiting delivery of each watch is ever taken (`Store.heads`); the next becomes the first in the
     transaction that settles it. Whatever is not settled when the process ends is sent again, under the same id.
+    `known` is what the store knows of the webhook.
     """
 
-    def __init__(
-        self, name: str, webhook: Webhook, *, store: Store, transport: Transport, clock: Clock, agent: str
+    def __init__(  # what a loop is wired to
+        self,
+        webhook: Terms,
+        *,
+        endpoint: Endpoint,
+        store: Store,
+        transport: Transport,
+        clock: Clock,
+        agent: str,
     ) -> None:
-        self._name = name
         self._webhook = webhook
         self._store = store
         self._transport = transport
         self._clock = clock
         self._agent = agent
-        self._turn = anyio.Lock()
-        self._ready: deque[Delivery] = deque()
-        self._held: dict[int, float] = {}
+        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
+        self.known = endpoint
+        self._meter = metrics.WebhookMeter(endpoint.name)
+        self._outlet = Outlet(endpoint, terms=webhook, now=self._now())
+        self._outlet.adopt(webhook.fingerprint)
+        self._ready: dict[bool, deque[Delivery]] = {False: deque(), True: deque()}
+        self._look_at = {False: self._now(), True: self._now()}
+        self._held: set[int] = set()
+        self._faulty: dict[int, datetime] = {}
+        self._posted: list[Posted] = []
+        self._news = Bell()
+        self._is_sending = True
         self._stopping = False
         self._is_slow = False
-        self.bell = Bell()
+        self._is_cut_off = False
+        self._bell = Bell()
         self._turned_at = clock.monotonic()
-        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
 
     async def run(self) -> None:
-        """Send until stopped; what is in flight then is finished."""
-        async with anyio.create_task_group() as tasks:
-            for number in range(self._webhook.concurrency):
-                tasks.start_soon(self._work, name=f"deliver {self._name} {number}")
+        """Send until stopped; what is in flight then is finished, and recorded."""
+        async with anyio.create_task_group() as recording:
+            recording.start_soon(self._record, name=f"record {self.known.name}")
+            async with anyio.create_task_group() as sending:
+                while not self._stopping:
+                    self._turned_at = self._clock.monotonic()
+                    await self._bell.wait(at_most=await self._begin(sending))
+            self._is_sending = False
+            self._news.ring()
 
     @property
     def is_turning(self) -> bool:
-        """Has it come round lately, as far as what is in flight lets it?"""
-        return self._clock.monotonic() - self._turned_at < STALL + self._webhook.timeout.total_seconds()
+        """Has it come round lately?"""
+        return self._clock.monotonic() - self._turned_at < STALL
 
     def stop(self) -> None:
         """Begin no attempt any more."""
         self._stopping = True
-        self.bell.ring()
+        self._bell.ring()
 
-    async def _work(self) -> None:
-        while (delivery := await self._next()) is not None:
-            try:
-                await self._attempt(delivery)
-            except StoreError as error:  # it was sent, but that is not on disk: it is sent again, with the same id
-                self._complain(error)
-                self._held[delivery.id] = self._clock.monotonic() + AFTER_A_FAULT
-            except Exception:  # a bug in one delivery stays with that delivery
-                log.exception("daemon.fault", webhook=self._name, event_id=delivery.event.id)
-                self._held[delivery.id] = self._clock.monotonic() + AFTER_A_FAULT
-            else:
-                self._is_slow = False
-                del self._held[delivery.id]
-            self.bell.ring()
+    def wake(self) -> None:
+        """Look for deliveries that were made just now."""
+        self._look_at = dict.fromkeys(self._look_at, self._now())
+        self._bell.ring()
 
-    async def _next(self) -> Delivery | None:
-        """Wait for a delivery that may be sent now; None to stop."""
-        async with self._turn:
-            while not self._stopping:
-                self._turned_at = self._clock.monotonic()
-                if self._ready:
-                    return self._ready.popleft()
-                nap = await self._look()
-                if not self._ready:
-                    await self.bell.wait(at_most=nap)
-        return None
+    async def switch(self, intent: Switch) -> None:
+        """Enable the webhook, or disable it.
+
+        Raises:
+            StoreError: that is not on disk; the intent stays.
+
+        """
+        self._outlet.switch(on=intent.on, now=self._now())
+        await self._store.done(intent, self._outlet.endpoint)
+        self._keep(self._outlet.endpoint)
+        self._bell.ring()
+
+    # --- sending ----------------------------------------------------------------------------------------------
+
+    async def _begin(self, sending: TaskGroup) -> float:
+        """Send what may be sent now; return in how many seconds there may be more, if no bell rings before."""
+        while not self._stopping and len(self._posted) < MOST_UNSETTLED:
+            wait = self._outlet.wait(now=self._now())
+            if wait > 0:
+                return min(wait, LONGEST_NAP)
+            nap = await self._look()
+            again = self._outlet.choose(first=bool(self._ready[False]), again=bool(self._ready[True]))
+            if again is None:
+                return nap
+            if (wait := self._outlet.wait(now=self._now()) or self._outlet.take(now=self._now())) > 0:
+                return min(wait, LONGEST_NAP)
+            head = self._pick(self._ready[again])
+            self._outlet.begin(head.event.uid, again=again)
+            sending.start_soon(self._send, head, again, name=f"deliver {head.id}")
+        return LONGEST_NAP
+
+    def _pick(self, ready: deque[Delivery]) -> Delivery:
+        """Take the next one at hand; a probe of a watch that was none before, if there is one."""
+        for place, delivery in enumerate(ready):
+            if not self._outlet.is_probed(delivery.event.uid):
+                del ready[place]
+                return delivery
+        return ready.popleft()
 
     async def _look(self) -> float:
-        """Fetch what may be sent; return in how many seconds there may be more, if no bell rings before."""
-        now, monotonic = self._steady_now(), self._clock.monotonic()
-        self._held = {one: until for one, until in self._held.items() if until > monotonic}
-        held = frozenset(self._held)  # also what is settled while we look, of which the answer may not know
-        soon = now + timedelta(seconds=LONGEST_NAP)
+        """Fetch what may be sent, where little is at hand; return in how many seconds there may be more."""
+        few, now = max(self._webhook.concurrency, self._webhook.batch), self._now()
+        for again, ready in self._ready.items():
+            if len(ready) < few and self._look_at[again] <= now:
+                self._look_at[again] = now + timedelta(seconds=LONGEST_NAP)
+                try:
+                    await self._fetch(again=again, now=now, limit=few * AT_HAND)
+                except StoreError as error:
+                    self._complain(error)
+                    self._look_soon(now + timedelta(seconds=PATIENCE), again=again)
+        return max((min(self._look_at.values()) - now).total_seconds(), 0.0) or LONGEST_NAP
+
+    async def _fetch(self, *, again: bool, now: datetime, limit: int) -> None:
+        # What was never sent is due, whatever the wall clock was when it was made.
+        soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
+        self._faulty = {one: until for one, until in self._faulty.items() if until > now}
+        held = self._held | self._faulty.keys()
+        heads = await self._store.heads(self.known.name, again=again, now=soon, limit=limit, but=held)
+        due = [head for head in heads if head.due_at <= now] if again else heads
+        self._ready[again].extend(due)
+        self._held.update(head.id for head in due)
+        if len(due) < len(heads):
+            self._look_soon(heads[len(due)].due_at, again=again)
+        elif len(heads) == limit:
+            self._look_soon(now, again=again)
+        for until in self._faulty.values():
+            self._look_soon(until, again=again)
+
+    def _look_soon(self, at: datetime, *, again: bool) -> None:
+        self._look_at[again] = min(self._look_at[again], at)
+
+    async def _send(self, head: Delivery, again: bool) -> None:  # noqa: FBT001  # start_soon takes no keywords
+        """Make one POST; a bug in one delivery stays with that delivery."""
+        parcel: Sequence[Delivery] = (head,)
         try:
-            heads = await self._store.heads(self._name, now=soon, limit=2 * self._webhook.concurrency + len(held))
-        except StoreError as error:
-            self._complain(error)
-            return LONGEST_NAP
-        free = [head for head in heads if head.id not in held]
-        due = [head for head in free if head.due_at <= now]
-        self._held.update((head.id, inf) for head in due)
-        self._ready.extend(due)
-        return min([LONGEST_NAP, *((head.due_at - now).total_seconds() for head in free[len(due) :])])
+            parcel = await self._parcel(head, again=again)
+            await self._attempt(parcel, again=again)
+        except Exception as error:
+            self._outlet.abandon(again=again)
+            if isinstance(error, StoreError):
+                self._complain(error)
+            else:
+                log.exception("daemon.fault", webhook=head.webhook, event_id=head.event.id)
+            until = self._now() + AFTER_A_FAULT
+            self._faulty |= dict.fromkeys((one.id for one in parcel), until)
+            self._let_go(parcel, at=until)
+        self._bell.ring()
+
+    async def _parcel(self, head: Delivery, *, again: bool) -> Sequence[Delivery]:
+        """Return what goes with a head in one POST."""
+        most = self._webhook.batch
+        if most <= 1 and head.batch is None:
+            return (head,)
+        if head.batch is not None or self._webhook.order == "watch":
+            parcel: Sequence[Delivery] = await self._store.members(head, limit=max(most, 1))
+        else:
+            ready = self._ready[again]
+            alone = [one for one in ready if one.batch is None and one.callback == head.callback][: most - 1]
+            parcel = [head, *alone]
+        ids = {one.id for one in parcel}
+        self._held |= ids
+        for again_, ready in self._ready.items():
+            self._ready[again_] = deque(one for one in ready if one.id not in ids)
+        return parcel
+
+    async def _attempt(self, parcel: Sequence[Delivery], *, again: bool) -> None:
+        head, began_at, sent_at = parcel[0], self._now(), self._clock.now()
+        answer = await self._post(parcel, now=sent_at)
+        now, dice, is_spared = self._now(), random.random(), self._outlet.spares(began_at)  # noqa: S311  # spreads
+        took = (now - began_at).total_seconds()
+        made = attempt.record(answer, number=head.attempts + 1, began_at=sent_at, duration=took)
+        means = meaning(answer, webhook=self._webhook, now=now)
+        settled = settle(parcel, means, webhook=self._webhook, attempt=made, now=now, dice=dice, is_spared=is_spared)
+        self._outlet.end(head.event.uid, means, again=again, attempt=made, began_at=began_at)
+        if means.kind is Kind.NOT_SENT:
+            self._meter.not_sent(len(parcel))
+            self._let_go(parcel, at=now)
+        else:
+            self._posted.append((parcel_id(parcel), again, settled))
+            self._news.ring()
+        self._tell_own_side(made.error if means.kind is Kind.NOT_SENT else None)
+
+    async def _post(self, parcel: Sequence[Delivery], *, now: datetime) -> Response | NoAnswer:
+        """Make one POST, unless what it is for leads nowhere."""
+        webhook = self._webhook.towards(parcel[0].callback)
+        if isinstance(webhook, NoAnswer):
+            return webhook
+        request = post(parcel, webhook, now=now, agent=self._agent)
+        return unechoed(await self._transport.send(request, within=webhook.timeout), request, webhook=webhook)
+
+    def _tell_own_side(self, error: str | None) -> None:
+        """Log that nothing can be sent from here, once until something can."""
+        if error is not None and not self._is_cut_off:
+            log.error("delivery.attempted", webhook=self.known.name, outcome=Kind.NOT_SENT, error=error)
+        self._is_cut_off = error is not None
+
+    def _let_go(self, parcel: Collection[Delivery], *, at: datetime) -> None:
+        """Look for these again, then."""
+        self._held.difference_update(one.id for one in parcel)
+        for again in self._look_at:
+            self._look_soon(at, again=again)
+
+    # --- recording --------------------------------------------------------------------------------------------
+
+    async def _record(self) -> None:
+        """Record what was posted, all that is there in one transaction, until nothing is sent any more."""
+        while self._is_sending or self._posted:
+            await self._news.wait(at_most=LONGEST_NAP)
+            posted, endpoint = tuple(self._posted), self._outlet.endpoint
+            if not posted and endpoint == self.known:
+                continue
+            try:
+                with anyio.CancelScope(shield=True):  # what happened is recorded, also while we stop
+                    rows = [one for _, _, settled in posted for one in settled]
+                    await self._store.settle(rows, endpoint=None if endpoint == self.known else endpoint)
+            except StoreError as error:
+                self._complain(error)
+                await anyio.sleep(PATIENCE)
+                self._news.ring()
+                continue
+            del self._posted[: len(posted)]
+            self._is_slow = False
+            self._keep(endpoint)
+            for name, again, settled in posted:
+                self._settled(settled, name=name, again=again)
+            self._bell.ring()
+
+    def _settled(self, settled: Sequence[Settled], *, name: str, again: bool) -> None:
+        """Tell what became of one POST that is on disk now, and look for what comes next when it is time."""
+        attempt.tell(settled, name=name)
+        self._meter.settled(settled, now=self._clock.now())
+        self._held.difference_update(one.delivery.id for one in settled)
+        head = settled[0]
+        self._look_soon(self._now(), again=False)
+        if again or head.decision is Decision.RETRY:  # behind a replay there is often another
+            self._look_soon(head.delivery.due_at if head.decision is Decision.RETRY else self._now(), again=True)
+
+    def _keep(self, endpoint: Endpoint) -> None:
+        before, self.known = self.known, endpoint
+        attempt.tell_endpoint(before, endpoint)
 
     def _complain(self, error: StoreError) -> None:
         """Log that nothing can be recorded, once until something can."""
         if not self._is_slow:
-            log.error("store.slow", webhook=self._name, error=str(error))  # no bug of ours
+            log.error("store.slow", webhook=self.known.name, error=str(error))  # no bug of ours
         self._is_slow = True
 
-    def _steady_now(self) -> datetime:
-        """Return the wall clock, but one that never goes back: what is due must not wait for it to come round again."""
-        monotonic = timedelta(seconds=self._clock.monotonic())
-        self._zero = max(self._zero, self._clock.now() - monotonic)
-        return self._zero + monotonic
-
-    async def _attempt(self, delivery: Delivery) -> None:
-        """Make one POST and record what came of it."""
-        began_at, began = self._clock.now(), self._clock.monotonic()
-        request = post(delivery, self._webhook, now=began_at, agent=self._agent)
-        answer = await self._transport.send(request, within=self._webhook.timeout)
-        attempt = _attempt(delivery, answer, began_at=began_at, duration=self._clock.monotonic() - began)
-        decided = verdict(
-            answer,
-            attempts=attempt.number,
-            retry=self._webhook.retry,
-            now=self._steady_now(),
-            dice=random.random(),  # noqa: S311  # spreads attempts
-        )
-        settled = Settled(delivery, attempt, decided)
-        with anyio.CancelScope(shield=True):  # what happened is recorded, also while we stop
-            await self._store.settle([settled])
-        _tell(settled)
-
-
-def _attempt(delivery: Delivery, answer: Response | NoAnswer, *, began_at: datetime, duration: float) -> Attempt:
-    """Keep of an answer what explains it later."""
-    number = delivery.attempts + 1
-    if isinstance(answer, NoAnswer):
-        return Attempt(number, began_at, duration, error=f"{answer.fault}: {answer.detail}")
-    size = 0
-    headers = {}
-    for name, value in answer.headers.items():
-        size += len(name) + len(value)
-        if size <= MOST_HEADERS and name not in SECRETIVE:
-            headers[name] = value
-    return Attempt(number, began_at, duration, answer.status, answer.address, headers, answer.body[:MOST_BODY])
-
-
-def _tell(settled: Settled) -> None:
-    """Log one attempt in one line, and the end of a delivery that is given up."""
-    delivery, attempt, decided = settled.delivery, settled.attempt, settled.verdict
-    bound = log.bind(
-        webhook=delivery.webhook,
-        watch=delivery.event.watch,
-        event_id=delivery.event.id,
-        type=delivery.event.type,
-        sequence=delivery.event.sequence,
-        attempt=attempt.number,
-    )
-    tell = bound.info if decided.decision is Decision.DELIVERED else bound.warning
-    tell(
-        "delivery.attempted",
-        outcome=decided.decision,
-        status=attempt.status,
-        error=attempt.error,
-        duration_ms=round(attempt.duration * 1000, 1),
-        next_at=rfc3339(decided.next_at) if decided.next_at else None,
-    )
-    if decided.decision is Decision.EXHAUSTED:
-        bound.error("delivery.exhausted")
+    def _now(self) -> datetime:
+        """Return the wall clock as it goes on from the start, whatever it is set to meanwhile."""
+        return self._zero + timedelta(seconds=self._clock.monotonic())

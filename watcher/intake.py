@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import anyio
 import structlog
 
+from watcher import metrics
 from watcher.bell import Bell
+from watcher.core.addresses import Guard
+from watcher.core.callbacks import Callbacks
 from watcher.core.errors import RequestError, StoreError
 from watcher.core.lifecycle import begin
-from watcher.core.request import CancelRequest, WatchRequest, read_request
+from watcher.core.model import Callback, Watch
+from watcher.core.request import CancelRequest, WatchRequest, masked, read_request
 from watcher.core.rows import REFUSALS, Admission, Arrival
+from watcher.core.seal import NONCE
 from watcher.ports import Batch, Clock, Item, Provider, Source, Store
+from watcher.room import Room
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
@@ -22,25 +28,32 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Checks requests against what is configured: the same for every source and for `watcher add`."""
+    """Checks requests against what is configured: the same for every source and for `watcher add`.
+
+    `guard` judges callbacks as far as that needs no lookup.
+    """
 
     providers: Mapping[str, Provider]
     webhooks: frozenset[str]
     clock: Clock
+    callbacks: Callbacks | None = None
+    guard: Guard | None = None
 
     def read(self, item: Item, *, source: str) -> Arrival:
         """Read one request; what cannot be accepted becomes a refusal with its reason."""
+        raw = masked(item.raw)
+        if item.refused is not None:
+            return Arrival(source, item.where, raw, reason=item.refused)
         try:
             request = read_request(item.raw)
             if isinstance(request, CancelRequest):
-                return Arrival(source, item.where, item.raw, cancel=request.cancel)
-            provider = self._checked(request)
+                return Arrival(source, item.where, raw, cancel=request.cancel)
+            watch = self._watch(request)
         except RequestError as error:
-            return Arrival(source, item.where, item.raw, reason=str(error))
-        watch = begin(request, uid=secrets.token_hex(16), now=self.clock.now(), deadline=provider.deadline)
-        return Arrival(source, item.where, item.raw, watch=watch)
+            return Arrival(source, item.where, raw, reason=str(error))
+        return Arrival(source, item.where, raw, watch=watch)
 
-    def _checked(self, request: WatchRequest) -> Provider:
+    def _watch(self, request: WatchRequest) -> Watch:
         provider = self.providers.get(request.provider)
         if provider is None:
             raise RequestError(f"provider: {request.provider!r} is not configured; expected {_one_of(self.providers)}")
@@ -48,9 +61,20 @@ class Desk:
         for name in request.webhooks or ():
             if name not in self.webhooks:
                 raise RequestError(f"webhooks: {name!r} is not configured; expected some of {_one_of(self.webhooks)}")
-        if request.callback_url is not None or request.callback_secret is not None:
-            raise RequestError("callback_url: callbacks are not supported by this version")
-        return provider
+        return begin(
+            request,
+            uid=secrets.token_hex(16),
+            now=self.clock.now(),
+            deadline=provider.deadline,
+            callback=self._callback(request.callback_url, request.callback_secret),
+        )
+
+    def _callback(self, url: str | None, secret: str | None) -> Callback | None:
+        if url is None:
+            return None
+        if self.callbacks is None:
+            raise RequestError("callback_url: callbacks are off: the configuration has no [callbacks]")
+        return self.callbacks.take(url, secret, nonce=secrets.token_bytes(NONCE), guard=self.guard)
 
 
 def _one_of(names: Iterable[str]) -> str:
@@ -60,8 +84,11 @@ def _one_of(names: Iterable[str]) -> str:
 class Intake:
     """Takes the requests of one source in, for as long as there are any; a source that breaks is opened again."""
 
-    def __init__(self, name: str, source: Source, *, desk: Desk, store: Store, feed: Bell) -> None:
+    def __init__(
+        self, name: str, source: Source, *, desk: Desk, store: Store, feed: Bell, room: Room | None = None
+    ) -> None:
         self._name = name
+        self._room = room
         self._source = source
         self._desk = desk
         self._store = store
@@ -69,6 +96,7 @@ class Intake:
         self._is_up = True
         self._wait = FIRST_WAIT
         self._scope = anyio.CancelScope()
+        metrics.begin_requests(name)
 
     async def run(self) -> None:
         """Read until stopped, or until the source ends."""
@@ -108,9 +136,15 @@ class Intake:
             self._is_up = True
             log.info("source.up", source=self._name)
         # A source that always has more may never come to where a cancellation is felt.
-        while not self._scope.cancel_called and (batch := await self._source.receive()) is not None:
+        while not self._scope.cancel_called and (batch := await self._receive()) is not None:
             with anyio.CancelScope(shield=True):
                 await self._take(batch)
+
+    async def _receive(self) -> Batch | None:
+        """Wait until there is room, then for the next requests."""
+        if self._room is not None:
+            await self._room.wait()
+        return await self._source.receive()
 
     async def _take(self, batch: Batch) -> None:
         """Store a batch and its position in one transaction; only then let go of it."""
@@ -122,18 +156,20 @@ class Intake:
             raise
         self._feed.ring()
         self._wait = FIRST_WAIT
-        pairs = enumerate(zip(arrivals, admissions, strict=True))
-        refused = frozenset(place for place, (arrival, admission) in pairs if refusal(arrival, admission) is not None)
-        await self._source.acknowledge(batch, refused=refused)
+        reasons = list(map(refusal, arrivals, admissions))
         for arrival, admission in zip(arrivals, admissions, strict=True):
             tell(arrival, admission)
+        refused = {place: reason for place, reason in enumerate(reasons) if reason is not None}
+        await self._source.acknowledge(batch, refused=refused)
 
     def _read(self, item: Item) -> Arrival:
         try:
             return self._desk.read(item, source=self._name)
         except Exception:  # a bug that one request meets must not meet it again after each restart
             log.exception("daemon.fault", source=self._name, where=item.where)
-            return Arrival(self._name, item.where, item.raw, reason="a fault of ours: the log has its traceback")
+            return Arrival(
+                self._name, item.where, masked(item.raw), reason="a fault of ours: the log has its traceback"
+            )
 
 
 def refusal(arrival: Arrival, admission: Admission) -> str | None:
@@ -142,7 +178,8 @@ def refusal(arrival: Arrival, admission: Admission) -> str | None:
 
 
 def tell(arrival: Arrival, admission: Admission) -> None:
-    """Log what became of one request, in one line."""
+    """Count what became of one request, and log it in one line."""
+    metrics.REQUESTS.labels(arrival.source, admission).inc()
     place = log.bind(source=arrival.source, where=arrival.where)
     watch = arrival.watch.id if arrival.watch else arrival.cancel
     reason = refusal(arrival, admission)

@@ -1,12 +1,15 @@
 """The loop: schedule → provider → advance → store. One `Poller` for each account; no decision is made here."""
 
 import random
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import structlog
 
+from watcher import metrics
 from watcher.ask import MOST_REQUESTS, Answered, Asker, Unchanged
 from watcher.bell import Bell
 from watcher.core.agenda import Agenda, Entry
@@ -14,7 +17,7 @@ from watcher.core.errors import StoreError
 from watcher.core.event import provider_changed
 from watcher.core.gate import Gate
 from watcher.core.lifecycle import Terms, advance, expire
-from watcher.core.model import Condition, Final, Seen, Throttled, Watch
+from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
 from watcher.core.rows import Opened
 from watcher.core.schedule import next_poll
 from watcher.ports import Clock, Provider, Store, Transport
@@ -24,6 +27,7 @@ AFTER_A_FAULT = timedelta(seconds=30)
 LONGEST_NAP = 2.0
 MOST_WORDS = 100
 STALL = 30.0
+WORTH_KEEPING = 1.0  # seconds: what was in flight with the poll that is told of a pause makes it a little longer
 SWEEP_EVERY = 10.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -51,9 +55,16 @@ class Poller:
         self._clock = clock
         self._asker = Asker(provider, transport=transport, clock=clock)
         self._condition = condition
-        self._gate = Gate(rate=provider.rate, burst=provider.burst, now=clock.monotonic(), reason=condition.reason)
+        self._gate = Gate(
+            rate=provider.rate,
+            burst=provider.burst,
+            now=clock.monotonic(),
+            reason=condition.reason,
+            paused=_left(condition.paused_until, now=clock.now()),
+        )
         self._agenda = Agenda()
-        self._open = 0
+        self._open: Counter[State] = Counter({State.PENDING: 0, State.IN_PROGRESS: 0})
+        self._meter = metrics.ProviderMeter(name)
         self._turn = anyio.Lock()
         self._telling = anyio.Lock()
         self._bell = Bell()
@@ -67,6 +78,11 @@ class Poller:
         async with anyio.create_task_group() as tasks:
             for number in range(self._provider.concurrency):
                 tasks.start_soon(self._work, name=f"poll {self._name} {number}")
+
+    @property
+    def open(self) -> int:
+        """How many open watches there are."""
+        return self._open.total()
 
     @property
     def is_turning(self) -> bool:
@@ -83,16 +99,24 @@ class Poller:
     def add(self, opened: Opened) -> None:
         """Put a watch on the schedule: at once if it was never seen, else somewhere within its pace."""
         since = opened.changed_at or opened.accepted_at
-        self._open += 1
-        entry = Entry(opened.uid, opened.id, opened.params, since, opened.deadline_at)
+        state = opened.state or State.PENDING
+        self._open[state] += 1
+        entry = Entry(opened.uid, opened.id, opened.params, since, opened.deadline_at, state=state)
         # Of a pace somewhere in its middle: whole paces would never end where a daemon is restarted often.
         spread = max(self._terms.pace.min, self._pace(entry) * random.random())  # noqa: S311  # spreads polls
-        self._schedule(entry, spread if opened.seen else timedelta(0))
+        self._schedule(entry, spread if opened.state else timedelta(0))
 
-    def end(self, uid: str) -> None:
-        """Take a watch that was added, and ended elsewhere, off the schedule."""
-        self._open -= 1
-        self._agenda.drop(uid)
+    def end(self, watch: Watch) -> None:
+        """Take a watch that was added, and ended elsewhere, off the schedule; as it was before it ended."""
+        self._open[watch.state] -= 1
+        self._agenda.drop(watch.uid)
+
+    def readings(self) -> Iterator[metrics.Reading]:
+        """Say how many watches are open, and how late the poll is that waits longest."""
+        for state, number in self._open.items():
+            yield metrics.Reading(metrics.WATCHES, (self._name, state), number)
+        now, due = self._clock.monotonic(), self._agenda.due
+        yield metrics.Reading(metrics.OLDEST_DUE, (self._name,), 0.0 if due is None else max(now - due, 0.0))
 
     async def _work(self) -> None:
         while (entry := await self._next()) is not None:
@@ -110,8 +134,9 @@ class Poller:
             while not self._stopping:
                 self._turned_at = now = self._clock.monotonic()
                 due = self._agenda.due
-                wait = LONGEST_NAP if due is None else due - now
-                if wait <= 0 and (wait := self._gate.take(now=now)) <= 0:
+                late = -LONGEST_NAP if due is None else now - due
+                if (wait := -late) <= 0 and (wait := self._gate.take(now=now)) <= 0:
+                    self._meter.begun(late=late)
                     return self._agenda.pop()
                 if self._gate.is_closed(now=now):
                     await self._expire_late(now)
@@ -125,13 +150,17 @@ class Poller:
         self._swept_at = now
         for entry in self._agenda.take_late(now=self._clock.now()):
             try:
-                watch = await self._store.watch(entry.uid)
-                if watch is not None and watch.ending is None:
-                    await self._recorder.commit(watch, expire(watch, now=self._clock.now()))
+                await self._expire(entry)
             except StoreError:
                 self._schedule(entry, self._terms.pace.min)
-            else:
-                self._open -= 1
+
+    async def _expire(self, entry: Entry) -> None:
+        watch = await self._store.watch(entry.uid)
+        if watch is None or watch.ending is not None:
+            self._let_go(entry)
+            return
+        await self._recorder.commit(watch, expire(watch, now=self._clock.now()))
+        self._open[entry.state] -= 1
 
     async def _poll(self, entry: Entry) -> None:
         """Ask for one watch, do what the answer means, and schedule it again."""
@@ -146,17 +175,22 @@ class Poller:
             "poll.done", provider=self._name, watch=entry.id, outcome=_word(outcome), duration_ms=took, error=error
         )
         self._note(entry, outcome, asked_at=started)
-        with anyio.CancelScope(shield=True):  # what was seen is recorded, also while we stop
-            await self._report(error)
-            if isinstance(polled, Answered):
-                await self._record(entry, polled, error)
-            else:
-                self._schedule(entry, self._pace(entry))
+        is_change = False
+        try:
+            with anyio.CancelScope(shield=True):  # what was seen is recorded, also while we stop
+                await self._report(error)
+                await self._keep_pause()
+                if isinstance(polled, Answered):
+                    is_change = await self._record(entry, polled, error)
+                else:
+                    self._schedule(entry, self._pace(entry))
+        finally:
+            self._meter.polled(outcome, is_change=is_change, seconds=took / 1000)
 
     def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float) -> None:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
         now = self._clock.monotonic()
-        paused = self._gate.note(entry.uid, outcome, watches=self._open, asked_at=asked_at, now=now)
+        paused = self._gate.note(entry.uid, outcome, watches=self._open.total(), asked_at=asked_at, now=now)
         if paused is not None and isinstance(outcome, Throttled):
             log.warning("provider.throttled", provider=self._name, status=outcome.http_status, wait_s=paused)
 
@@ -165,17 +199,34 @@ class Poller:
         if self._gate.reason is self._condition.reason:
             return
         async with self._telling:
-            reason = self._gate.reason
+            reason, watches = self._gate.reason, self._open.total()
             if reason is not self._condition.reason:
-                report = provider_changed(self._condition, reason=reason, at=self._clock.now(), watches=self._open)
+                report = provider_changed(self._condition, reason=reason, at=self._clock.now(), watches=watches)
                 await self._recorder.report(report, error=error)
                 self._condition = report.condition
 
-    async def _record(self, entry: Entry, polled: Answered, error: str | None) -> None:
+    async def _keep_pause(self) -> None:
+        """Store until when nothing is sent to the account, once for a pause, so that a restart keeps to it."""
+        if not self._is_longer_than_stored():
+            return
+        async with self._telling:
+            if self._is_longer_than_stored():
+                left = timedelta(seconds=self._gate.paused(now=self._clock.monotonic()))
+                condition = replace(self._condition, paused_until=self._clock.now() + left)
+                await self._recorder.pause(condition)
+                self._condition = condition
+
+    def _is_longer_than_stored(self) -> bool:
+        left = self._gate.paused(now=self._clock.monotonic())
+        stored = _left(self._condition.paused_until, now=self._clock.now())
+        return left > stored + WORTH_KEEPING if stored > 0 else left > 0
+
+    async def _record(self, entry: Entry, polled: Answered, error: str | None) -> bool:
+        """Store what a poll brought, if anything is new, and schedule the next; say whether anything was."""
         watch = await self._store.watch(entry.uid)
         if watch is None or watch.ending is not None:
             self._let_go(entry)
-            return
+            return False
         before = replace(watch, trouble=entry.trouble or watch.trouble)
         step = advance(
             before,
@@ -189,15 +240,17 @@ class Poller:
             await self._recorder.commit(before, step, error=error)
         if isinstance(polled.outcome, Seen):
             self._name_unknown(polled.outcome.observation.unknown)
-        if step.wait is None:
-            self._open -= 1
-        else:
-            self._schedule(_entry(step.watch, polled.digest), step.wait)
+        self._open[entry.state] -= 1
+        if step.wait is not None:
+            state = step.watch.state if step.writes else watch.state
+            self._open[state] += 1
+            self._schedule(_entry(step.watch, polled.digest, state=state), step.wait)
+        return bool(step.events)
 
     def _let_go(self, entry: Entry) -> None:
         """Forget a watch that has ended: by a cancellation, which `end` tells, or a commit that only seemed to fail."""
         if entry.ended:
-            self._open -= 1
+            self._open[entry.state] -= 1
         else:
             self._schedule(replace(entry, ended=True), self._terms.pace.min)
 
@@ -222,7 +275,7 @@ class Poller:
                 log.warning("status.unknown", provider=self._name, status=word[:100])
 
 
-def _entry(watch: Watch, digest: bytes | None) -> Entry:
+def _entry(watch: Watch, digest: bytes | None, *, state: State) -> Entry:
     """Return what the schedule keeps of a watch; the digest only now, when what it stands for is on disk."""
     return Entry(
         uid=watch.uid,
@@ -233,7 +286,13 @@ def _entry(watch: Watch, digest: bytes | None) -> Entry:
         not_before=watch.snapshot.not_before if watch.snapshot else None,
         digest=digest,
         trouble=watch.trouble,
+        state=state,
     )
+
+
+def _left(until: datetime | None, *, now: datetime) -> float:
+    """Return the seconds from now until then."""
+    return 0.0 if until is None else (until - now).total_seconds()
 
 
 def _word(outcome: Final | None) -> str:

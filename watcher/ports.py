@@ -1,18 +1,19 @@
 """Every seam of the program and its contract. Implementations live below; only `app.py` knows which is which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from watcher.core.delivery import Delivery, Settled
+from watcher.core.delivery import Attempt, Delivery, Settled
+from watcher.core.endpoint import Endpoint
+from watcher.core.intent import Intent, Replay, Switch
 from watcher.core.model import (
     Ask,
     Broken,
     Condition,
     Denied,
     Grant,
-    Intent,
     Outcome,
     Params,
     Report,
@@ -21,7 +22,18 @@ from watcher.core.model import (
     Throttled,
     Watch,
 )
-from watcher.core.rows import Admission, Arrival, DeliveryRow, EventRow, Opened, Overview, RejectedRow, WatchRow
+from watcher.core.rows import (
+    Admission,
+    Arrival,
+    Backlog,
+    DeliveryRow,
+    EventRow,
+    Opened,
+    Overview,
+    Pruned,
+    RejectedRow,
+    WatchRow,
+)
 from watcher.core.schedule import Pace
 from watcher.core.wire import NoAnswer, Request, Response
 
@@ -129,10 +141,11 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request as it came; `where` is its place for people: `watches.jsonl:12`."""
+    """One request as it came; `where` is its place for people: `watches.jsonl:12`. `refused`: it is none, and why."""
 
     raw: bytes
     where: str
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +176,13 @@ class Source(Protocol):
 
         """
 
-    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
-        """Let go of a batch that is on disk; `refused` are the places in it of the items that were not accepted."""
+    async def acknowledge(self, batch: Batch, *, refused: Mapping[int, str]) -> None:
+        """Let go of a batch that is on disk; `refused` says why, by place in it, items were not accepted.
+
+        Raises:
+            OSError: it cannot now; opened again later.
+
+        """
 
     async def give_back(self, batch: Batch) -> None:
         """Have a batch, which could not be stored, come again later; `open` may be called before it does."""
@@ -233,7 +251,7 @@ class Store(Protocol):
         """
 
     async def conditions(self) -> list[Condition]:
-        """Return the last condition of each provider that was ever down."""
+        """Return the last condition of each provider that was ever down or paused."""
 
     async def report(self, report: Report) -> None:
         """Write what happened to a provider as a whole, its event and its deliveries; all of it or nothing.
@@ -241,14 +259,78 @@ class Store(Protocol):
         The deliveries are a lane of the provider's own.
         """
 
-    async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
-        """Return the deliveries of a webhook that may be sent now: due, and first of their lanes; oldest due first."""
+    async def pause(self, condition: Condition) -> None:
+        """Write until when nothing is sent to a provider: its `paused_until`, and nothing else of what is known of it.
 
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        """Record attempts; a delivery that is delivered or exhausted makes the next of its lane the head."""
+        Raises:
+            LeaseLostError: somebody else is the owner.
+
+        """
+
+    async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
+        """Return what is known of a webhook; an empty one if it is new.
+
+        From now on its deliveries stand in lanes, one for each watch, if `ordered`, else each by itself; those that
+        wait already, too.
+        """
+
+    async def heads(
+        self, webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
+    ) -> list[Delivery]:
+        """Return the deliveries of a webhook that may be sent now: due, and first of their lanes; oldest due first.
+
+        `again` says which: those that are sent for the first time, or those that were sent before (retries, replays).
+        Those in `but`, by id, are left out. What waits behind the heads costs nothing.
+        """
+
+    async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
+        """Return what goes in one POST with a head, itself first: at most `limit`.
+
+        Those that went in its last batch, if it was in one; else what waits behind it in its lane.
+        """
+
+    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
+        """Record attempts, and what is now known of the webhook; all of it or nothing.
+
+        A delivery that no longer waits makes the next of its lane the head, due at once; so does one that loosens.
+        What was settled before stays as it is. `ENDED` gives up the whole lane and ends the watch's callback.
+        """
+
+    async def loosen(self, *, now: datetime) -> int:
+        """Let go of the lanes of deliveries whose `loosens_at` has come; return how many."""
+
+    async def undelivered(self) -> list[str]:
+        """Return the names of all webhooks that anything waits for."""
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Count what waits, by webhook; where nothing waits there is no number. Takes longer where much waits."""
+
+    async def want(self, intent: Intent) -> None:
+        """Write what is wanted of the owner; its `id` is given here. Whoever calls need not be the owner."""
 
     async def intents(self) -> list[Intent]:
-        """Return what the owner is asked to do, oldest first; each ends with the step that carries it out."""
+        """Return what the owner is asked to do, oldest first.
+
+        A `Cancel` ends with the step that carries it out, a `Switch` with `done`, a `Replay` with its last `replay`.
+        """
+
+    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
+        """Write what is now known of a webhook, and that the intent is carried out."""
+
+    async def replay(self, intent: Replay, *, limit: int) -> int:
+        """Make the next deliveries of a replay wait, at most `limit`, and keep how far it came; return how many.
+
+        They go to the ends of their lanes, with a fresh schedule, and keep their attempts. What waits already is left
+        alone. Where there are no more the intent ends, and 0 is returned.
+        """
+
+    async def prune(self, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
+        """Forget a little of what is older than `before`; about `limit` rows, so that no commit waits long for it.
+
+        Deliveries that wait since then are given up. Of watches that finished before then the details go, and their
+        events with deliveries and attempts, unless one of them still waits; their ids stay until `ids_before`.
+        Refused requests go too. Space that became free is given back to the file system bit by bit.
+        """
 
 
 class Records(Protocol):
@@ -273,8 +355,24 @@ class Records(Protocol):
     ) -> list[EventRow]:
         """Return events by cursor."""
 
-    async def deliveries(self, *, watch: str, limit: int = 1000) -> list[DeliveryRow]:
-        """Return the deliveries of a watch, by sequence."""
+    async def deliveries(  # each narrows the list
+        self,
+        *,
+        watch: str | None = None,
+        webhook: str | None = None,
+        status: str | None = None,
+        event: str | None = None,
+        since: datetime | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[DeliveryRow]:
+        """Return deliveries by id; of one watch (a sender's id), by sequence. `since` is of their events."""
+
+    async def attempts(self, *, delivery: int) -> list[Attempt]:
+        """Return the failed attempts of a delivery, oldest first."""
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Return what is known of each webhook."""
 
     async def rejected(self, *, limit: int = 100) -> list[RejectedRow]:
         """Return refused requests, newest first."""
@@ -283,7 +381,7 @@ class Records(Protocol):
         """Return the numbers of `watcher status`."""
 
     async def conditions(self) -> list[Condition]:
-        """Return the last condition of each provider that was ever down."""
+        """Return the last condition of each provider that was ever down or paused."""
 
     async def close(self) -> None:
         """Close; idempotent."""

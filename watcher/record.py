@@ -1,27 +1,42 @@
 """Recording what happened to a watch: its events are addressed, the step is committed, the log is told. No decision."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
 
-from watcher.bell import Bell
+from watcher import metrics
+from watcher.core.callbacks import Callbacks, origin
 from watcher.core.errors import StaleWatchError, StoreError
-from watcher.core.model import Event, EventType, Report, Step, Watch
-from watcher.core.webhook import Webhook, addressees
+from watcher.core.model import Condition, Event, EventType, Report, Step, Watch
+from watcher.core.webhook import addressees
+from watcher.core.webhook_section import Webhook
 from watcher.ports import Store
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Recorder:
-    """Commits steps, each a transaction, and wakes the deliveries."""
+    """Commits steps, each a transaction.
 
-    def __init__(self, *, store: Store, webhooks: Mapping[str, Webhook], outbox: Sequence[Bell]) -> None:
+    `wake` is called with each webhook that something waits for now, `told` when there is any event.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        webhooks: Mapping[str, Webhook],
+        wake: Callable[[str], None],
+        callbacks: Callbacks | None = None,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._webhooks = webhooks
-        self._outbox = outbox
+        self._callbacks = callbacks
+        self._wake = wake
+        self._told = told
         self._is_slow = False
 
     async def commit(self, before: Watch, step: Step, *, error: str | None = None) -> None:
@@ -38,8 +53,8 @@ class Recorder:
             (failure,) = await self._store.commit([replace(step, events=events)])
             if failure is not None:
                 raise failure
-        for bell in self._outbox:
-            bell.ring()
+        metrics.count_events(events)
+        self._wake_all(events)
         tell(before, step, error=error)
 
     async def report(self, report: Report, *, error: str | None = None) -> None:
@@ -52,12 +67,27 @@ class Recorder:
         event = replace(report.event, to=addressees(report.event, self._webhooks, chosen=None))
         with self._noticing():
             await self._store.report(replace(report, event=event))
-        for bell in self._outbox:
-            bell.ring()
+        metrics.count_events([event])
+        self._wake_all([event])
         if report.condition.reason is None:
             log.info("provider.up", provider=event.provider)
         else:
             log.error("provider.down", provider=event.provider, reason=report.condition.reason, error=error)
+
+    async def pause(self, condition: Condition) -> None:
+        """Commit until when nothing is sent to a provider.
+
+        Raises:
+            StoreError: nothing of it was kept.
+
+        """
+        with self._noticing():
+            await self._store.pause(condition)
+
+    def _wake_all(self, events: Iterable[Event]) -> None:
+        for webhook in {name for event in events for name in event.to}:
+            self._wake(webhook)
+        self._told()
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:
@@ -74,7 +104,10 @@ class Recorder:
         self._is_slow = False
 
     def _addressed(self, event: Event, watch: Watch) -> Event:
-        return replace(event, to=addressees(event, self._webhooks, chosen=watch.webhooks))
+        to = addressees(event, self._webhooks, chosen=watch.webhooks)
+        if watch.callback and self._callbacks and self._callbacks.wants(event.type, provider=event.provider):
+            to += (origin(watch.callback.url),)
+        return replace(event, to=to)
 
 
 def tell(before: Watch, step: Step, *, error: str | None = None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import structlog
 
-from bench import changes, deliveries, fuzz, polls
+from bench import changes, deliveries, fuzz, intake_file, intake_nats, intake_redis, polls
 from bench.peer import answering
 
 PAIRS = 3
@@ -18,6 +18,10 @@ MEASUREMENTS = {
     "unchanged polls": (polls.ours, polls.bare, "bare aiohttp GET loop"),
     "durable signed deliveries": (deliveries.ours, deliveries.bare, "bare aiohttp POST loop, signed"),
     "durable changes": (changes.ours, changes.bare, "bare sqlite3, one update and two inserts"),
+    "intake: file": (intake_file.file, intake_file.bare_file, "a loop over the file's lines"),
+    "intake: directory": (intake_file.directory, intake_file.bare_directory, "list, read, rename"),
+    "intake: nats": (intake_nats.ours, intake_nats.bare, "the same source without a store"),
+    "intake: redis": (intake_redis.ours, intake_redis.bare, "bare redis-py, XREADGROUP and XACK"),
 }
 
 
@@ -41,7 +45,7 @@ def main() -> None:
             pairs = [(measure(bare, url), measure(ours, url)) for _ in range(PAIRS)]
         theirs, own = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(mine / other for other, mine in pairs)
-        print(f"{name:<28}{own:>10,.0f}/s{theirs:>10,.0f}/s{ratio:>8.2f}   {peer}")
+        print(f"{name:<28}{own:>10,.0f}/s{theirs:>10,.0f}/s{ratio:>8.4g}   {peer}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import anyio
 
 from bench.counted import Counted
 from bench.world import store_of
-from watcher.app import SystemClock
+from watcher.clock import SystemClock
 from watcher.core.model import Condition
 from watcher.poll import Poller
 from watcher.providers.d7 import D7
@@ -43,7 +43,7 @@ async def ours(url: str) -> float:
         | {"poll": {"min": "1ms", "max": "1ms"}}
     )
     async with store_of(WATCHES) as store, open_transport() as transport:
-        recorder = Recorder(store=store, webhooks={}, outbox=[])
+        recorder = Recorder(store=store, webhooks={}, wake=lambda _: None)
         counted = Counted(transport)
         poller = Poller(
             "d7",

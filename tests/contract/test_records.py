@@ -21,7 +21,8 @@ from store_values import (
 )
 
 from watcher.core.delivery import Decision
-from watcher.core.model import Ending, Reason, State, Step, Trouble
+from watcher.core.event import provider_changed
+from watcher.core.model import Condition, Ending, EventType, Reason, State, Step, Trouble
 from watcher.core.rows import DeliveryRow, Overview, RejectedRow
 from watcher.ports import Records, Store
 
@@ -113,22 +114,91 @@ async def test_events_are_found_by_watch_and_time(store: Store, records: Records
 
 async def test_deliveries_of_a_watch_say_how_far_they_are(store: Store, records: Records) -> None:
     watch, other = await added(store, a_watch(), a_watch("other"))
-    await told(store, watch, events=2)
+    await told(store, watch, events=3)
     await told(store, other, events=1)
     again_at = NOON + timedelta(minutes=1)
     await store.settle([settled(await head_of(store), Decision.EXHAUSTED)])
-    second = next(
-        head for head in await store.heads("ops", now=NOON + timedelta(hours=1), limit=9) if head.event.sequence == 2
-    )
-    await store.settle([settled(second, Decision.RETRY, next_at=again_at)])
+    second = settled(await head_of(store, watch="order-42"), Decision.RETRY, next_at=again_at)
+    await store.settle([second])
     rows = await records.deliveries(watch="order-42")
-    error = "500 Internal Server Error"
-    assert rows == [
-        DeliveryRow(rows[0].id, "ops", "evt_uid-order-42_1", 1, "exhausted", 1, None, 500, error),
-        DeliveryRow(rows[1].id, "ops", "evt_uid-order-42_2", 2, "waiting", 1, again_at, 500, error),
-    ]
+    untried = DeliveryRow(
+        id=rows[2].id,
+        webhook="ops",
+        event_id="evt_uid-order-42_3",
+        type=EventType.STATUS,
+        watch="order-42",
+        sequence=3,
+        status="waiting",
+        attempts=0,
+        due_at=NOON + timedelta(seconds=3),
+        last_at=None,
+        last_status=None,
+        last_error=None,
+        duration=None,
+    )
+    failed = replace(
+        untried,
+        id=rows[1].id,
+        event_id="evt_uid-order-42_2",
+        sequence=2,
+        attempts=1,
+        due_at=again_at,
+        last_at=second.attempt.at,
+        last_status=500,
+        last_error="500 Internal Server Error",
+        duration=0.25,
+    )
+    given_up = replace(
+        failed,
+        id=rows[0].id,
+        event_id="evt_uid-order-42_1",
+        sequence=1,
+        status="exhausted",
+        due_at=None,
+        last_at=NOON + timedelta(seconds=1),
+    )
+    assert rows == [given_up, failed, untried]
     assert await records.deliveries(watch="order-42", limit=1) == rows[:1]
     assert await records.deliveries(watch="nothing") == []
+
+
+async def test_deliveries_are_found_by_what_is_asked_page_by_page(store: Store, records: Records) -> None:
+    a, b = await added(store, a_watch("a"), a_watch("b"))
+    await told(store, a, events=2, to=("ops", "audit"))
+    await told(store, b, events=2, to=("ops",))
+    for webhook, watch in (("ops", "a"), ("ops", "b"), ("audit", "a")):
+        await store.settle([settled(await head_of(store, webhook, watch=watch), Decision.EXHAUSTED)])
+    await store.settle([settled(await head_of(store, watch="b"), Decision.DELIVERED)])
+    everything = await records.deliveries()
+    a1, a1_audit, a2, a2_audit, b1, b2 = everything
+    assert [(row.watch, row.sequence, row.webhook) for row in everything] == [
+        ("a", 1, "ops"),
+        ("a", 1, "audit"),
+        ("a", 2, "ops"),
+        ("a", 2, "audit"),
+        ("b", 1, "ops"),
+        ("b", 2, "ops"),
+    ]
+    assert await records.deliveries(after=a1.id, limit=2) == [a1_audit, a2]
+    assert await records.deliveries(webhook="audit") == [a1_audit, a2_audit]
+    assert await records.deliveries(status="exhausted") == [a1, a1_audit, b1]
+    assert await records.deliveries(status="exhausted", webhook="ops", after=a1.id) == [b1]
+    assert await records.deliveries(status="delivered") == [b2]
+    assert await records.deliveries(status="waiting", webhook="ops") == [a2]
+    assert await records.deliveries(event=a1.event_id) == [a1, a1_audit]
+    assert await records.deliveries(event=a1.event_id, watch="b") == []
+    assert await records.deliveries(watch="a", event=a2.event_id, webhook="audit") == [a2_audit]
+    assert await records.deliveries(since=NOON + timedelta(seconds=2)) == [a2, a2_audit, b2]
+    assert await records.deliveries(since=NOON + timedelta(seconds=2), status="exhausted") == []
+    assert await records.deliveries(watch="b", since=NOON + timedelta(seconds=2)) == [b2]
+
+
+async def test_deliveries_of_what_happened_to_a_provider_belong_to_no_watch(store: Store, records: Records) -> None:
+    down = provider_changed(Condition("d7", "condition"), reason=Reason.UNREACHABLE, at=NOON, watches=3)
+    await store.report(replace(down, event=replace(down.event, to=("ops",))))
+    (row,) = await records.deliveries()
+    assert (row.event_id, row.type, row.watch, row.sequence) == (down.event.id, EventType.PROVIDER_DOWN, None, None)
+    assert await records.deliveries(event=down.event.id) == [row]
 
 
 async def test_refused_requests_come_the_newest_first(store: Store, records: Records) -> None:

@@ -4,6 +4,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,7 +89,7 @@ async def test_a_source_brings_its_requests_in_order_with_their_places(source: F
     batch = await port.receive()
     assert batch is not None
     assert list(batch.items) == items((1, A), (2, B))
-    await port.acknowledge(batch, refused=frozenset())
+    await port.acknowledge(batch, refused={})
 
 
 async def test_a_source_waits_for_what_comes_and_cancelling_loses_nothing(source: FileSource, path: Path) -> None:
@@ -398,7 +399,7 @@ async def test_standard_input_is_read_to_its_end() -> None:
     os.close(writing)
     batch = await source.receive()
     assert batch == Batch(tuple(items((3, B), name="-")))
-    await source.acknowledge(batch, refused=frozenset())
+    await source.acknowledge(batch, refused={})
     assert await source.receive() is None
     os.close(reading)
 
@@ -416,6 +417,33 @@ async def test_what_came_from_standard_input_and_could_not_be_stored_comes_again
     assert await source.receive() == batch
     assert await source.receive() is None
     os.close(reading)
+
+
+async def test_standard_input_that_is_closed_is_not_taken_for_whatever_has_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # so Python says that there was none when it started
+    with pytest.raises(OSError, match="standard input is closed"):
+        await StandardInput().open(None)
+
+
+async def test_standard_input_may_be_empty() -> None:
+    empty = os.open(os.devnull, os.O_RDONLY)
+    assert await StandardInput(empty).receive() is None
+    os.close(empty)
+
+
+async def test_standard_input_comes_in_batches_of_five_hundred_whatever_the_pipe_holds(tmp_path: Path) -> None:
+    lines = [b'{"id":"%d"}' % number for number in range(1200)]
+    (tmp_path / "input").write_bytes(b"".join(line + b"\n" for line in lines))
+    file = os.open(tmp_path / "input", os.O_RDONLY)
+    source = StandardInput(file)
+    batches = []
+    while (batch := await source.receive()) is not None:
+        batches.append(batch.items)
+    os.close(file)
+    assert [len(one) for one in batches] == [500, 500, 200]
+    assert [item for one in batches for item in one] == items(*enumerate(lines, 1), name="-")
 
 
 async def test_waiting_for_standard_input_can_be_cancelled() -> None:

@@ -1,7 +1,6 @@
 """Any sequence of calls, checked against a model: one write per sequence, heads first of their lanes, no gap."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,10 +12,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from store_values import BACKENDS, LATER, Backend, a_step, a_watch, arrival, cancellation, settled
+from outbox_model import OutboxModel, Waiting
+from store_values import BACKENDS, LATER, NOON, Backend, a_step, a_watch, arrival, cancellation, settled, waiting
 
-from watcher.core.delivery import Decision
+from watcher.core.delivery import Decision, Delivery
 from watcher.core.errors import LeaseLostError, StaleWatchError
+from watcher.core.intent import Cancel, Replay
 from watcher.core.model import Ending, Step, Watch
 from watcher.core.rows import Admission
 from watcher.ports import Store
@@ -29,6 +30,10 @@ WEBHOOKS = ("ops", "audit")
 ids = st.sampled_from(IDS)
 targets = st.sets(st.sampled_from(WEBHOOKS)).map(lambda names: tuple(sorted(names)))
 endings = st.sampled_from([None, None, None, Ending.SUCCEEDED])
+webhooks = st.sampled_from(WEBHOOKS)
+
+PATIENCE = LATER  # when a refused delivery loosens; attempts are due, and made, before
+AFTER_ALL = LATER + timedelta(days=365)
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Known:
     history: list[Watch]
     sequences: list[int | None] = field(default_factory=list)
     wanted: bool = False
+    forgotten: bool = False
 
     @property
     def now(self) -> Watch:
@@ -58,7 +64,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.other: Store = self.run(self.backend.store())
         self.epoch = self.run(self.owner.lease())
         self.watches: dict[str, Known] = {}
-        self.lanes: dict[tuple[str, str | None], list[int | None]] = defaultdict(list)
+        self.outbox = OutboxModel()
+        self.events: dict[tuple[str | None, int | None], int] = {}
+        self.batches = 0
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         return self.runner.run(coroutine)
@@ -142,20 +150,92 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def carry_out_the_oldest_intent(self) -> None:
         intent = self.run(self.owner.intents())[0]
+        assert isinstance(intent, Cancel)
         watch = self.run(self.owner.watch(intent.uid))
         assert watch is not None
         step = replace(a_step(watch, ending=Ending.CANCELLED), intent=intent.id)
         assert self.run(self.owner.commit([step])) == [None]
         self.accept(step)
 
-    @rule(webhook=st.sampled_from(WEBHOOKS), decision=st.sampled_from(Decision), limit=st.integers(1, 3))
-    def settle(self, webhook: str, decision: Decision, limit: int) -> None:
-        heads = self.run(self.owner.heads(webhook, now=LATER, limit=limit))
-        again_at = LATER - timedelta(days=1)
-        self.run(self.owner.settle([settled(head, decision, next_at=again_at) for head in heads]))
-        if decision is not Decision.RETRY:
-            for head in heads:
-                assert self.lanes[webhook, head.event.watch].pop(0) == head.event.sequence
+    # --- what becomes of deliveries ---------------------------------------------------------------------------
+
+    @rule(webhook=webhooks, decision=st.sampled_from(Decision), limit=st.integers(1, 3), refused=st.booleans())
+    def settle(self, *, webhook: str, decision: Decision, limit: int, refused: bool) -> None:
+        """Settle some heads in one transaction; those that are refused loosen one day, those that are late at once."""
+        heads = self.run(waiting(self.owner, webhook, now=AFTER_ALL, limit=limit))
+        self.settle_all(webhook, heads, decision, refused=refused)
+
+    @rule(webhook=webhooks, decision=st.sampled_from(Decision), limit=st.integers(2, 4), refused=st.booleans())
+    def settle_a_batch(self, *, webhook: str, decision: Decision, limit: int, refused: bool) -> None:
+        for head in self.run(waiting(self.owner, webhook, now=AFTER_ALL, limit=1)):
+            known = self.outbox.find(webhook, head.event.watch, head.event.sequence)
+            members = self.run(self.owner.members(head, limit=limit))
+            expected = self.outbox.members(webhook, known, limit=limit)
+            assert [(each.event.watch, each.event.sequence) for each in members] == [each.name for each in expected]
+            self.batches += 1
+            self.settle_all(webhook, members, decision, refused=refused, batch=f"bat_{self.batches}")
+
+    def settle_all(
+        self, webhook: str, some: list[Delivery], decision: Decision, *, refused: bool, batch: str | None = None
+    ) -> None:
+        known = [self.outbox.find(webhook, one.event.watch, one.event.sequence) for one in some]
+        next_at = LATER - timedelta(days=1)
+        loosens_at = PATIENCE if refused else None
+        done = [settled(one, decision, next_at=next_at, loosens_at=loosens_at, batch=batch) for one in some]
+        self.run(self.owner.settle(done))
+        for one in known:
+            if decision is Decision.RETRY:
+                one.again, one.loosens, one.batch = True, refused, batch
+            elif one in self.outbox.waits[webhook]:
+                status = "delivered" if decision is Decision.DELIVERED else "exhausted"
+                self.outbox.end(webhook, one, status=status)
+            if decision is Decision.ENDED:
+                self.outbox.give_up_lane(webhook, one.watch)
+        self.loosen_what_is_late(webhook, some, known, refused=refused and decision is Decision.RETRY)
+
+    def loosen_what_is_late(self, webhook: str, some: list[Delivery], known: list[Waiting], *, refused: bool) -> None:
+        for one, model in zip(some, known, strict=True):
+            ended_at = one.due_at + timedelta(seconds=0.25)
+            if refused and ended_at >= PATIENCE and model in self.outbox.heads(webhook) and not model.loose:
+                self.outbox.loosen(webhook, model)
+
+    @rule()
+    def loosen(self) -> None:
+        expected = self.outbox.loosen_all()
+        assert self.run(self.owner.loosen(now=PATIENCE)) == expected
+
+    @rule(webhook=webhooks, ordered=st.booleans())
+    def order(self, *, webhook: str, ordered: bool) -> None:
+        self.run(self.owner.endpoint(webhook, ordered=ordered))
+        self.outbox.order(webhook, ordered=ordered)
+
+    @rule(webhook=webhooks, exhausted=st.booleans(), limit=st.integers(1, 5))
+    def replay(self, *, webhook: str, exhausted: bool, limit: int) -> None:
+        self.run(self.other.want(Replay(0, rate=1.0, webhook=webhook, since=NOON, exhausted=exhausted)))
+        intent = self.run(self.owner.intents())[-1]
+        assert isinstance(intent, Replay)
+        made = 0
+        while some := self.run(self.owner.replay(intent, limit=limit)):
+            assert some <= limit
+            made += some
+        assert made == self.outbox.replay(webhook, exhausted=exhausted, everything=self.events)
+
+    @rule()
+    def prune(self) -> None:
+        """Time has passed for everything: what waits is given up, finished watches are forgotten but for their ids."""
+        pruned = [self.run(self.owner.prune(before=AFTER_ALL, ids_before=NOON, limit=7))]
+        while pruned[-1].rows:
+            pruned.append(self.run(self.owner.prune(before=AFTER_ALL, ids_before=NOON, limit=7)))
+        for webhook in WEBHOOKS:
+            waits = list(self.outbox.waits[webhook])
+            assert sum(step.given_up.get(webhook, 0) for step in pruned) == len(waits)
+            for one in waits:
+                self.outbox.end(webhook, one, status="exhausted")
+        for known in self.watches.values():
+            if known.now.ending is not None:
+                known.sequences, known.forgotten = [], True
+        gone = {name for name, known in self.watches.items() if known.forgotten}
+        self.events = {name: event for name, event in self.events.items() if name[0] not in gone}
 
     def accept(self, step: Step) -> None:
         """Do to the model what the store did."""
@@ -164,31 +244,40 @@ class StoreMachine(RuleBasedStateMachine):
         known.sequences += [event.sequence for event in step.events]
         known.wanted = known.wanted and step.watch.ending is None
         for event in step.events:
-            for webhook in event.to:
-                self.lanes[webhook, event.watch].append(event.sequence)
+            self.outbox.tell(event.watch, event.sequence, to=event.to)
+            self.events[event.watch, event.sequence] = self.outbox.events
 
     # --- what always holds ------------------------------------------------------------------------------------
 
     @invariant()
     def watches_are_what_was_committed_last(self) -> None:
         for known in self.watches.values():
-            assert self.run(self.owner.watch(known.now.uid)) == replace(known.now, epoch=self.epoch)
+            now = replace(known.now, epoch=self.epoch)
+            if known.forgotten:
+                now = replace(now, labels={}, webhooks=None, snapshot=None)
+            assert self.run(self.owner.watch(known.now.uid)) == now
         opened = self.run(self.owner.load(after=0, limit=100))
         assert [one.id for one in opened] == [name for name, known in self.watches.items() if known.now.ending is None]
 
     @invariant()
-    def heads_are_exactly_the_first_of_each_lane(self) -> None:
+    def heads_are_exactly_the_first_of_each_lane_and_what_stands_in_none(self) -> None:
         for webhook in WEBHOOKS:
-            heads = self.run(self.owner.heads(webhook, now=LATER, limit=100))
-            assert sorted((head.event.watch, head.event.sequence) for head in heads) == sorted(
-                (watch, lane[0]) for (name, watch), lane in self.lanes.items() if name == webhook and lane
-            )
+            for again in (False, True):
+                heads = self.run(self.owner.heads(webhook, again=again, now=AFTER_ALL, limit=100))
+                expected = [one.name for one in self.outbox.heads(webhook) if one.again is again]
+                assert sorted((head.event.watch, head.event.sequence) for head in heads) == sorted(expected)
+
+    @invariant()
+    def webhooks_are_undelivered_while_anything_waits(self) -> None:
+        waits = sorted(webhook for webhook in WEBHOOKS if self.outbox.waits[webhook])
+        assert sorted(self.run(self.owner.undelivered())) == waits
 
     @invariant()
     def sequences_have_no_gap(self) -> None:
         for name, known in self.watches.items():
             rows = self.run(self.ask_events(name))
-            assert rows == known.sequences == list(range(1, known.now.sequence + 1))
+            assert rows == known.sequences
+            assert known.forgotten or rows == list(range(1, known.now.sequence + 1))
 
     async def ask_events(self, watch: str) -> list[int | None]:
         records = await self.backend.records()
@@ -199,10 +288,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def intents_are_what_is_wanted_and_not_done(self) -> None:
-        wanted = {known.now.uid for known in self.watches.values() if known.wanted}
+        wanted = sorted(known.now.uid for known in self.watches.values() if known.wanted)
         intents = self.run(self.owner.intents())
+        assert sorted(intent.uid for intent in intents if isinstance(intent, Cancel)) == wanted
         assert len(intents) == len(wanted)
-        assert {intent.uid for intent in intents} == wanted
 
 
 @pytest.mark.parametrize("make", BACKENDS)

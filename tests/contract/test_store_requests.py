@@ -14,7 +14,8 @@ from store_values import (
     refusal,
 )
 
-from watcher.core.model import Ending, Watch
+from watcher.core.intent import Cancel
+from watcher.core.model import Callback, Ending, Watch
 from watcher.core.rows import REFUSALS, Admission
 from watcher.ports import Store
 
@@ -24,6 +25,11 @@ async def test_a_watch_comes_back_as_it_was_stored(store: Store) -> None:
     assert await store.add([arrival(a_watch())]) == [Admission.NEW]
     assert await store.watch("uid-order-42") == replace(a_watch(), epoch=epoch)
     assert await store.watch("uid-unknown") is None
+
+
+async def test_a_watch_comes_back_with_its_callback(store: Store) -> None:
+    watch = replace(a_watch(), callback=Callback("https://caller.example/done", "sealed"))
+    assert await added(store, watch) == [replace(watch, epoch=1)]
 
 
 async def test_the_same_request_again_changes_nothing(store: Store) -> None:
@@ -75,7 +81,8 @@ async def test_a_cancellation_is_one_intent_however_often_it_comes(store: Store)
     first, second = await added(store, a_watch("first"), a_watch("second"))
     wanted = [cancellation("second"), cancellation("first"), cancellation("second")]
     assert await store.add(wanted) == [Admission.CANCELLING] * 3
-    assert [intent.uid for intent in await store.intents()] == [second.uid, first.uid]
+    intents = await store.intents()
+    assert intents == [Cancel(intents[0].id, second.uid), Cancel(intents[1].id, first.uid)]
 
 
 async def test_a_cancellation_of_nothing_is_refused(store: Store, backend: Backend) -> None:
@@ -115,4 +122,5 @@ async def test_requests_come_in_beside_a_running_owner(store: Store, backend: Ba
     command = await backend.store()
     assert await command.add([arrival(a_watch()), cancellation("order-42")]) == [Admission.NEW, Admission.CANCELLING]
     (intent,) = await store.intents()
-    assert (intent.uid, [opened.id for opened in await store.load(after=0, limit=10)]) == ("uid-order-42", ["order-42"])
+    assert intent == Cancel(intent.id, "uid-order-42")
+    assert [opened.id for opened in await store.load(after=0, limit=10)] == ["order-42"]

@@ -18,7 +18,8 @@ from store_values import (
 )
 
 from watcher.core.errors import StaleWatchError, StoreError
-from watcher.core.model import Ending, Intent, Reason, Snapshot, State, Step, Trouble
+from watcher.core.intent import Cancel
+from watcher.core.model import Ending, Reason, Snapshot, State, Step, Trouble
 from watcher.core.rows import Opened
 from watcher.ports import Store
 
@@ -48,12 +49,12 @@ async def test_load_brings_what_the_schedule_needs(store: Store) -> None:
         accepted_at=NOON,
         changed_at=None,
         deadline_at=fresh.submitted_at + timedelta(days=3),
-        seen=False,
+        state=None,
     )
-    assert (second.changed_at, second.deadline_at, second.seen) == (
+    assert (second.changed_at, second.deadline_at, second.state) == (
         NOON + timedelta(seconds=1),
         NOON + timedelta(days=10),
-        True,
+        State.PENDING,
     )
 
 
@@ -135,7 +136,7 @@ async def test_an_intent_ends_with_the_step_that_carries_it_out(store: Store) ->
     step = replace(a_step(first, ending=Ending.CANCELLED), intent=intent.id)
     assert await store.commit([step]) == [None]
     assert await store.intents() == [other]
-    assert other == Intent(other.id, second.uid)
+    assert other == Cancel(other.id, second.uid)
 
 
 async def test_an_intent_ends_with_its_watch_too(store: Store) -> None:

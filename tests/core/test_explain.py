@@ -17,6 +17,7 @@ ACCOUNT = Account(terms().pace, rate=5, watches=1)
 FIXED = replace(ACCOUNT, pace=terms(mode="fixed").pace)
 CROWDED = replace(ACCOUNT, watches=10_000)
 DOWN = replace(ACCOUNT, condition=Condition("d7", "uid", 1, Reason.UNREACHABLE, after("1m")))
+PAUSED = replace(ACCOUNT, condition=Condition("d7", "uid", paused_until=after("1h")))
 UP = replace(ACCOUNT, condition=Condition("d7", "uid", 2, None, None))
 
 SEEN = watch(SNAPSHOT)
@@ -33,6 +34,8 @@ FINISHED = replace(SEEN, ending=Ending.SUCCEEDED, finished_at=after("1m"))
         pytest.param(SEEN, ACCOUNT, "2h", Why.QUIET, "120m", "125m", id="never-later-than-max"),
         pytest.param(SEEN, FIXED, "2h", Why.QUIET, "2h", "7202s", id="fixed-is-min"),
         pytest.param(SEEN, UP, "2h", Why.QUIET, "120m", "125m", id="a-provider-that-came-back"),
+        pytest.param(SEEN, PAUSED, "100s", Why.PAUSED, "60m", "3600.2s", id="not-before-a-pause-is-over"),
+        pytest.param(SEEN, PAUSED, "2h", Why.QUIET, "120m", "125m", id="a-pause-that-is-over"),
         pytest.param(watch(), ACCOUNT, "1s", Why.NEW, "1s", "3.75s", id="what-was-never-seen-is-asked-at-once"),
         pytest.param(TROUBLED, ACCOUNT, "2m", Why.TROUBLE, "2m", "7m", id="in-trouble-up-to-max"),
         pytest.param(SCHEDULED, ACCOUNT, "2m", Why.SCHEDULED, "2m", "7m", id="slowly-until-it-is-scheduled"),

@@ -2,15 +2,17 @@
 
 from datetime import timedelta
 
-from watcher.core.gate import PAUSE, Gate
+import pytest
+
+from watcher.core.gate import LONGEST_PAUSE, PAUSE, Gate
 from watcher.core.model import Broken, Reason, Throttled
 from watcher.core.wire import Fault
 
 REFUSED = Broken(Reason.UNREACHABLE, fault=Fault.CONNECTION)
 
 
-def gate(rate: float = 5.0, burst: int = 5, reason: Reason | None = None) -> Gate:
-    return Gate(rate=rate, burst=burst, now=0.0, reason=reason)
+def gate(rate: float = 5.0, burst: int = 5, reason: Reason | None = None, paused: float = 0.0) -> Gate:
+    return Gate(rate=rate, burst=burst, now=0.0, reason=reason, paused=paused)
 
 
 def taken(gate: Gate, *, start: float, end: float) -> list[float]:
@@ -90,6 +92,29 @@ def test_a_provider_that_is_down_is_probed_by_one_at_a_time() -> None:
 
 def test_what_was_down_before_a_restart_is_probed_once_before_all_go() -> None:
     assert taken(gate(reason=Reason.DENIED), start=0.0, end=100.0) == [0.0]
+
+
+def test_what_was_in_flight_as_it_went_down_does_not_bring_it_up() -> None:
+    down = gate()
+    for name in "abcde":
+        down.note(name, REFUSED, watches=9, asked_at=1.0, now=1.0)
+    down.note("f", None, watches=9, asked_at=1.0, now=2.0)
+    assert down.reason is Reason.UNREACHABLE
+
+
+def test_a_pause_goes_on_after_a_restart_and_then_it_is_slow_and_nothing_has_gathered() -> None:
+    told = gate()
+    told.note("w", Throttled(429, timedelta(seconds=20)), watches=9, asked_at=0.0, now=0.0)
+    restarted = gate(paused=20.0)
+    assert [restarted.paused(now=now) for now in (0.0, 5.0, 20.0, 60.0)] == [20.0, 15.0, 0.0, 0.0]
+    moments = taken(restarted, start=0.0, end=400.0)
+    assert moments[0] >= 20.0
+    assert moments == taken(told, start=0.0, end=400.0)
+
+
+@pytest.mark.parametrize(("left", "paused"), [(-5.0, 0.0), (0.0, 0.0), (9e9, LONGEST_PAUSE)])
+def test_a_clock_that_was_moved_makes_no_endless_pause(left: float, paused: float) -> None:
+    assert gate(paused=left).paused(now=0.0) == paused
 
 
 def test_a_low_rate_with_a_large_burst_slows_down_by_half_and_no_more() -> None:

@@ -37,7 +37,8 @@ from watcher.core.model import (
     Watch,
 )
 from watcher.core.request import CancelRequest, derived_id, read_request
-from watcher.core.webhook import post, sign
+from watcher.core.signature import sign
+from watcher.core.webhook import post
 
 # --- a random walk --------------------------------------------------------------------------------------------
 
@@ -241,7 +242,7 @@ def test_a_post_is_a_standard_webhook_and_a_cloudevent(id: str, params: Json) ->
     now = datetime.now(UTC)
     step = advance(watch(id=id, params={"x": params}), Seen(RUNNING), now=now, terms=terms(), dice=0.5)
     event = step.events[-1]
-    request = post(Delivery(1, "ops", event, 0, now), webhook(), now=now, agent="watcher/1.2")
+    request = post([Delivery(1, "ops", event, 0, now)], webhook(), now=now, agent="watcher/1.2")
     body = orjson.loads(event.body)
     assert Verifier(SECRET).verify(request.body, dict(request.headers)) == body
     parsed = from_binary_event(HTTPMessage(dict(request.headers), request.body))

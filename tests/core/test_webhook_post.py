@@ -1,48 +1,45 @@
-"""What a POST looks like and what its answer means: SPEC, sections 6 and 7."""
+"""What a POST of one event looks like: its headers, its bytes, what a section adds (SPEC, sections 6 and 7)."""
 
-from datetime import timedelta
-from pathlib import Path
+import base64
+from dataclasses import replace
+from datetime import datetime
 
 import orjson
 import pytest
-from make import KEY, SECRET, START, STARTED, after, delivery, event, span, webhook, whsec
+from cloudevents.core.bindings.http import HTTPMessage, from_binary_event
+from make import KEY, SECRET, START, STARTED, after, delivery, event, webhook, whsec
+from standardwebhooks import Webhook as Verifier
 
-from watcher.core.delivery import Decision, Verdict
 from watcher.core.event import provider_changed
-from watcher.core.model import Condition, Reason
-from watcher.core.webhook import SCHEDULES, decode_key, post, sign, verdict
-from watcher.core.wire import Fault, NoAnswer, Response
+from watcher.core.model import Condition, Json, Reason
+from watcher.core.secret import Secret
+from watcher.core.signature import SigningKey, sign
+from watcher.core.webhook import parcel_id, post, thin
+from watcher.core.wire import Request
 
-VECTOR = orjson.loads((Path(__file__).parents[1] / "vectors" / "standard_webhooks.json").read_bytes())["symmetric"]
-LATEST = 1 - 2**-53
-
-
-def answer(status: int) -> Response:
-    return Response(status, {}, b"", START)
-
-
-def judge(response: Response | NoAnswer, *, attempts: int = 1, dice: float = 0.0) -> Verdict:
-    return verdict(response, attempts=attempts, retry=webhook().retry, now=START, dice=dice)
-
-
-def test_a_signature_is_the_one_that_standard_webhooks_publishes() -> None:
-    signature = sign(
-        VECTOR["body"].encode(),
-        keys=[decode_key(VECTOR["secret"])],
-        id=VECTOR["id"],
-        timestamp=VECTOR["timestamp"],
-    )
-    assert signature == VECTOR["signature"]
+SEED = b"thirty-two bytes, and no secret."
+FULL: dict[str, Json] = {
+    "params": {"request_id": "9d05"},
+    "labels": {"order": "42"},
+    "sequence": 3,
+    "outcome": "succeeded",
+    "counts": {"delivered": 1},
+    "messages": {"m": "delivered"},
+    "result": {"rows": [1, 2]},
+    "detail": {"country": "AE", "sms_cost": 0.0004},
+}
+THIN = {key: FULL[key] for key in ("sequence", "outcome", "counts", "messages")}
 
 
-def test_several_keys_sign_in_their_order_with_one_space_between() -> None:
-    one, two = (sign(b"{}", keys=[key], id="evt_0", timestamp=1) for key in (KEY, b"another"))
-    assert sign(b"{}", keys=[b"another", KEY], id="evt_0", timestamp=1) == f"{two} {one}"
+def posted(*, attempts: int = 0, is_thin: bool = False, now: datetime = START, **section: object) -> Request:
+    body = orjson.dumps({"type": "message.status.changed", "timestamp": STARTED, "data": FULL})
+    one = replace(delivery(replace(event(), body=body), attempts=attempts), thin=is_thin)
+    return post([one], webhook(**section), now=now, agent="watcher/1.2")
 
 
 def test_a_post_has_the_promised_headers_and_the_event_s_own_bytes() -> None:
     of = event(watch="order/42 ü", n=1)
-    request = post(delivery(of, attempts=2), webhook(), now=after("90s"), agent="watcher/1.2")
+    request = post([delivery(of, attempts=2)], webhook(), now=after("90s"), agent="watcher/1.2")
     timestamp = int(after("90s").timestamp())
     assert request.headers == {
         "content-type": "application/json",
@@ -62,94 +59,108 @@ def test_a_post_has_the_promised_headers_and_the_event_s_own_bytes() -> None:
     assert (request.method, request.url, request.body) == ("POST", "https://example.com/hook", of.body)
 
 
+def test_one_event_goes_under_its_own_id() -> None:
+    assert parcel_id([delivery(event())]) == "evt_0"
+
+
 def test_an_unsigned_post_has_no_signature() -> None:
-    request = post(delivery(event()), webhook(secret=[], unsigned=True), now=START, agent="watcher/1.2")
-    assert "webhook-signature" not in request.headers
+    assert "webhook-signature" not in posted(secret=[], unsigned=True).headers
 
 
-def test_while_rotating_every_secret_signs() -> None:
-    old = webhook(secret=[whsec(bytes(32)), SECRET])
-    signature = post(delivery(event()), old, now=START, agent="watcher/1.2").headers["webhook-signature"]
+def test_while_rotating_every_secret_signs_the_newest_first() -> None:
+    rotating = posted(secret=[whsec(bytes(32)), SECRET])
     keys = [bytes(32), KEY]
-    assert signature == sign(event().body, keys=keys, id="evt_0", timestamp=int(START.timestamp()))
+    signature = sign(rotating.body, keys=keys, id="evt_0", timestamp=int(START.timestamp()))
+    assert rotating.headers["webhook-signature"] == signature
+
+
+def test_a_signing_key_signs_beside_the_secrets() -> None:
+    key = SigningKey(SEED)
+    signed = posted(signing_key=f"whsk_{base64.b64encode(SEED).decode()}")
+    signature = sign(signed.body, keys=[KEY], id="evt_0", timestamp=int(START.timestamp()), key=key)
+    assert signed.headers["webhook-signature"] == signature
 
 
 def test_an_attempt_has_its_own_time_and_number_and_the_same_id_and_body() -> None:
-    of = event()
-    first, later = (
-        post(delivery(of, attempts=attempts), webhook(), now=now, agent="watcher/1.2")
-        for attempts, now in [(0, START), (1, after("5s"))]
-    )
+    first, later = posted(), posted(attempts=1, now=after("5s"))
     differing = {"webhook-timestamp", "webhook-signature", "watcher-attempt"}
     assert {name for name in first.headers if first.headers[name] != later.headers[name]} == differing
     assert first.body == later.body
 
 
-# --- answers and retries --------------------------------------------------------------------------------------
-
-
-def test_only_a_2xx_is_delivered_whatever_the_attempt() -> None:
-    delivered = Verdict(Decision.DELIVERED)
-    verdicts = {status: judge(answer(status), attempts=18) for status in range(100, 600)}
-    assert [status for status, found in verdicts.items() if found == delivered] == [*range(200, 300)]
-    assert {found.decision for found in verdicts.values()} == {Decision.DELIVERED, Decision.EXHAUSTED}
-
-
-@pytest.mark.parametrize("fault", list(Fault))
-def test_no_answer_is_tried_again(fault: Fault) -> None:
-    assert judge(NoAnswer(fault, "")) == Verdict(Decision.RETRY, after("5s"))
-
-
-SCHEDULED = {
-    "long": "5s 30s 2m 10m 30m 1h 2h 5h 10h 14h 20h 24h 24h 24h 24h 24h 24h",
-    "standard": "5s 5m 30m 2h 5h 10h 14h 20h 24h",
-    "fast": "1s 2s 5s 10s 30s 1m 5m 15m 30m",
-    "none": "",
-}
-
-
-@pytest.mark.parametrize("name", list(SCHEDULED))
-def test_a_schedule_waits_as_promised_and_then_gives_up(name: str) -> None:
-    retry = webhook(retry=name).retry
-    waits = [span(written) for written in SCHEDULED[name].split()]
-    verdicts = [
-        verdict(answer(500), attempts=attempts, retry=retry, now=START, dice=0.0)
-        for attempts in range(1, len(waits) + 3)
-    ]
-    assert verdicts == [
-        *(Verdict(Decision.RETRY, START + wait) for wait in waits),
-        *[Verdict(Decision.EXHAUSTED)] * 2,
-    ]
-
-
-def test_there_is_no_other_schedule() -> None:
-    assert SCHEDULES.keys() == SCHEDULED.keys()
-
-
-def test_the_long_schedule_is_the_default_and_makes_18_attempts_in_8_2_days() -> None:
-    assert webhook().retry == webhook(retry="long").retry
-    assert len(webhook().retry) == 17
-    assert sum(webhook().retry, timedelta(0)) / span("1d") == pytest.approx(8.2, abs=0.01)
-
-
-def test_a_schedule_may_be_a_list_of_durations() -> None:
-    assert webhook(retry=["1s", 2, "0.5h"]).retry == (span("1s"), span("2s"), span("30m"))
-
-
-@pytest.mark.parametrize(("dice", "wait"), [(0.0, "5s"), (0.5, "5.5s"), (LATEST, "6s")])
-def test_jitter_is_up_to_a_fifth_later_and_never_earlier(dice: float, wait: str) -> None:
-    assert judge(answer(503), dice=dice) == Verdict(Decision.RETRY, after(wait))
+def test_a_section_s_headers_go_along_and_may_name_another_agent() -> None:
+    plain, more = posted(), posted(headers={"X-Tenant": "a", "authorization": "Bearer x", "User-Agent": "ours"})
+    assert more.headers == {**plain.headers, "x-tenant": "a", "authorization": "Bearer x", "user-agent": "ours"}
 
 
 def test_a_post_has_no_secret_in_its_repr() -> None:
-    request = post(delivery(event()), webhook(), now=START, agent="watcher/1.2")
-    shown = repr((request, webhook()))
+    section = webhook(headers={"x-token": "canary"}, signing_key=f"whsk_{base64.b64encode(SEED).decode()}")
+    request = post([delivery(event())], section, now=START, agent="watcher/1.2")
+    shown = repr((request, section))
     assert SECRET not in shown
     assert request.headers["webhook-signature"] not in shown
+    assert "canary" not in shown
 
 
 def test_an_event_of_a_provider_as_a_whole_has_no_subject_and_no_sequence() -> None:
     report = provider_changed(Condition("d7", uid="u"), reason=Reason.DENIED, at=START, watches=3)
-    headers = post(delivery(report.event), webhook(), now=START, agent="watcher/1.2").headers
+    headers = post([delivery(report.event)], webhook(), now=START, agent="watcher/1.2").headers
     assert not {"ce-subject", "ce-sequence"} & headers.keys()
     assert headers["ce-type"] == "provider.down"
+
+
+# --- thin -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("too_large", "content", "data"),
+    [
+        pytest.param(False, "full", FULL, id="full"),
+        pytest.param(True, "full", THIN, id="it-was-too-large"),
+        pytest.param(False, "thin", THIN, id="the-section-says-so"),
+        pytest.param(True, "thin", THIN, id="both"),
+    ],
+)
+def test_thin_is_without_detail_params_labels_and_result(
+    *, too_large: bool, content: str, data: dict[str, Json]
+) -> None:
+    request = posted(is_thin=too_large, content=content)
+    expected = {"type": "message.status.changed", "timestamp": STARTED, "data": data}
+    assert orjson.loads(request.body) == expected
+    assert request.headers["webhook-id"] == "evt_0"
+    signature = sign(request.body, keys=[KEY], id="evt_0", timestamp=int(START.timestamp()))
+    assert request.headers["webhook-signature"] == signature
+
+
+def test_thin_keeps_whatever_stands_beside_the_data() -> None:
+    assert thin(b'{"type":"x","detail":1,"data":null}') == b'{"type":"x","detail":1,"data":null}'
+
+
+# --- oracles --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["full", "thin"])
+def test_a_post_is_a_cloudevent_in_binary_mode(content: str) -> None:
+    request = posted(content=content)
+    parsed = from_binary_event(HTTPMessage(dict(request.headers), request.body))
+    assert parsed.get_attributes() == {
+        "specversion": "1.0",
+        "id": "evt_0",
+        "type": "message.status.changed",
+        "source": "/watcher/d7",
+        "subject": "order-42",
+        "time": START,
+        "sequence": "3",
+        "datacontenttype": "application/json",
+    }
+    assert parsed.get_data() == orjson.loads(request.body)
+
+
+@pytest.mark.parametrize("content", ["full", "thin"])
+@pytest.mark.parametrize("signing_key", [None, f"whsk_{base64.b64encode(SEED).decode()}"])
+def test_a_post_is_a_standard_webhook_for_the_old_secret_and_the_new(content: str, signing_key: str | None) -> None:
+    new = whsec(bytes(32))
+    now = datetime.now(START.tzinfo)
+    request = posted(now=now, content=content, secret=[Secret.literal(new), SECRET], signing_key=signing_key)
+    for secret in (new, SECRET):
+        assert Verifier(secret).verify(request.body, dict(request.headers)) == orjson.loads(request.body)

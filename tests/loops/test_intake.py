@@ -191,15 +191,20 @@ async def test_intake_ends_when_the_source_ends(inbox: Inbox, store: SpiedStore)
     assert inbox.source.is_closed
 
 
-async def test_the_source_is_told_which_requests_of_a_batch_were_refused(inbox: Inbox, store: SpiedStore) -> None:
-    rubbish = Item(b"rubbish", "place:2")
+async def test_the_source_is_told_which_requests_of_a_batch_were_refused_and_why(
+    inbox: Inbox, store: SpiedStore
+) -> None:
+    rubbish = Item(b"[]", "place:2")
+    link = Item(b"", "place:3", refused="expected a file, got a symbolic link")
     first = batch(order("a"))
-    inbox.source.push(Batch((*first.items, rubbish), first.position))
+    inbox.source.push(Batch((*first.items, rubbish, link), first.position))
     inbox.source.end()
 
     await inbox.intake.run()
 
-    assert inbox.source.refused == [frozenset({1})]
+    assert inbox.source.refused == [
+        {1: "expected one JSON object, got list", 2: "expected a file, got a symbolic link"}
+    ]
 
 
 async def test_stopping_finishes_the_batch_at_hand_and_waits_for_no_other(inbox: Inbox, store: SpiedStore) -> None:

@@ -1,5 +1,6 @@
 """An account that is down, or denied, as a whole: what it is asked meanwhile, and what is told of it, once."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from virtual import EPOCH, START, VirtualClock
 from worlds import Polling, log_of, turning
 
 from watcher.core.model import Ending, Json
-from watcher.core.webhook import Webhook
+from watcher.core.webhook_section import Webhook
 from watcher.core.wire import Fault, NoAnswer, Request
 from watcher.deliver import Pump
 
@@ -21,7 +22,7 @@ DOWN_AT, UP_AT = 60.0, 660.0
 PROBES = 5  # in ten minutes: after 10, 20, 40, 80 and 160 seconds; the next is 300 s later
 RATE, BURST = 5.0, 5
 SECTION = {"rate": RATE, "burst": BURST, "poll": {"min": "20s", "max": "5m"}}
-FAULTS = {
+FAULTS: dict[str, tuple[Answer | Silence, str]] = {
     "refused": (Silence(NoAnswer(Fault.CONNECTION, "refused")), "unreachable"),
     "timeout": (Silence(NoAnswer(Fault.TIMEOUT, "no answer in time"), takes=15), "unreachable"),
     "503": (Answer(503), "server_error"),
@@ -71,7 +72,14 @@ class Account:
         for operation in operations:
             await world.follow(operation, deadline=(deadlines or {}).get(operation, timedelta(days=3)))
         ops = Webhook.model_validate({"url": "https://ops.example", "unsigned": True, "concurrency": 100})
-        pump = Pump("ops", ops, store=self.store, transport=world.transport, clock=self.clock, agent="watcher/test")
+        pump = Pump(
+            ops,
+            endpoint=await self.store.endpoint("ops", ordered=True),
+            store=self.store,
+            transport=world.transport,
+            clock=self.clock,
+            agent="watcher/test",
+        )
         await world.feed.load()
         async with turning(*world.pollers.values(), pump):
             await anyio.sleep(until - self.now)
@@ -226,3 +234,40 @@ async def test_deadlines_hold_however_many_pass_while_nobody_may_ask(account: Ca
     down, names = account(fault=Answer(503)), operations(50)
     await down.run(*names, until=500, deadlines=dict.fromkeys(names, timedelta(minutes=5)))
     assert await down.endings(*names) == {Ending.EXPIRED: 50}
+
+
+# --- neither up nor down ------------------------------------------------------------------------------------------
+
+HEALED_AT = 3600.0
+
+
+class Unsteady(Account):
+    """An account of whose answers 70 % are faults, for an hour; what it delivers stands only in the others then."""
+
+    def __init__(self, store: SpiedStore, clock: VirtualClock, *, seed: int) -> None:
+        super().__init__(store, clock, fault=Answer(503))
+        self.dice = random.Random(seed)
+
+    def answer(self, request: Request) -> Answer | Silence:
+        if request.method == "POST":
+            return Answer(204)
+        if self.now < HEALED_AT and self.dice.random() < 0.7:
+            fault, _ = self.dice.choice(list(FAULTS.values()))
+            return fault
+        return log_of(request.url.rpartition("/")[2], "sent" if self.now < HEALED_AT else "delivered")
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_an_account_that_fails_mostly_does_not_come_and_go_all_the_time_and_loses_no_watch(
+    store: SpiedStore, clock: VirtualClock, seed: int
+) -> None:
+    random.seed(seed)  # those of the loops
+    ill, names = Unsteady(store, clock, seed=seed), operations(50)
+
+    await ill.run(*names, until=HEALED_AT + 600)
+
+    told = [str(event["type"]) for event in ill.posted("provider.down", "provider.up")]
+    assert told == ["provider.down", "provider.up"] * (len(told) // 2)
+    assert 1 <= len(told) // 2 <= 8
+    assert await ill.endings(*names) == {Ending.SUCCEEDED: 50}
+    assert most_in_a_second(ill.asked(0, HEALED_AT + 600)) <= BURST + RATE

@@ -1,3 +1,4 @@
+import random
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -116,7 +117,7 @@ async def test_a_step_of_a_watch_that_ended_meanwhile_is_dropped(store: SpiedSto
     with capture_logs() as logs:
         async with world.polling():
             await anyio.sleep(1)
-            world.pollers["d7"].end("uid-op")
+            world.pollers["d7"].end(world.watch("op"))
             await anyio.sleep(60)
 
     assert world.transport.times("op") == [0.0]
@@ -210,6 +211,26 @@ async def test_a_word_that_nobody_knows_is_told_once(store: SpiedStore, clock: V
     assert [line for line in logs if line["event"] == "status.unknown"] == [
         {"event": "status.unknown", "log_level": "warning", "provider": "d7", "status": "dreaming"}
     ]
+
+
+async def test_watches_that_were_seen_are_asked_also_where_no_run_lasts_as_long_as_their_pace(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    random.seed(1)  # which of them is asked in a run is chance
+    names, section = [f"op-{number}" for number in range(20)], {"poll": {"min": "2s", "max": "60s"}}
+    first = Polling(store, clock, d7=section)
+    await first.follow(*names)
+    await first.run(seconds=3600)  # so quiet that their pace is all of `max`
+
+    asked: Counter[str] = Counter()
+    for _ in range(60):
+        world = Polling(store, clock, d7=section)
+        await world.run(seconds=20)
+        asked.update(sent.last for sent in world.transport.sent)
+
+    assert sorted(asked) == sorted(names)
+    assert min(asked.values()) >= 60 * 20 / 60 / 2
+    assert max(asked.values()) <= 60 * 20 / 60 * 2
 
 
 async def test_stopping_finishes_the_polls_in_flight_and_begins_none(store: SpiedStore, clock: VirtualClock) -> None:

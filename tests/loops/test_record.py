@@ -7,11 +7,10 @@ from store_values import NOON, a_watch
 from structlog.testing import capture_logs
 from worlds import take_in
 
-from watcher.bell import Bell
 from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.lifecycle import cancel
 from watcher.core.model import Watch
-from watcher.core.webhook import Webhook
+from watcher.core.webhook_section import Webhook
 from watcher.record import Recorder
 from watcher.stores.sqlite_records import SqliteRecords
 
@@ -49,7 +48,7 @@ async def test_an_event_goes_to_the_webhooks_of_its_watch_whose_filters_let_it_t
     store: SpiedStore, tmp_path: Path, chosen: tuple[str, ...] | None, addressed: list[str]
 ) -> None:
     watch = await stored(store, replace(a_watch("w"), webhooks=chosen))
-    recorder = Recorder(store=store, webhooks=WEBHOOKS, outbox=[])
+    recorder = Recorder(store=store, webhooks=WEBHOOKS, wake=lambda _: None)
 
     await recorder.commit(watch, cancel(watch, now=NOON, intent=1))
 
@@ -60,15 +59,14 @@ async def test_an_event_goes_to_the_webhooks_of_its_watch_whose_filters_let_it_t
 
 
 async def test_a_step_wakes_the_deliveries_and_is_told_once_it_is_on_disk(store: SpiedStore) -> None:
-    watch = await stored(store, a_watch("w"))
-    bells = [Bell(), Bell()]
-    recorder = Recorder(store=store, webhooks=WEBHOOKS, outbox=bells)
+    watch = await stored(store, replace(a_watch("w"), webhooks=None))
+    woken: list[str] = []
+    recorder = Recorder(store=store, webhooks=WEBHOOKS, wake=woken.append)
 
     with capture_logs() as logs:
         await recorder.commit(watch, cancel(watch, now=NOON, intent=1))
 
-    for bell in bells:
-        assert bell._event.is_set()
+    assert sorted(woken) == ["all", "d7", "ends"]
     assert logs == [
         {
             "event": "watch.finished",
@@ -83,8 +81,8 @@ async def test_a_step_wakes_the_deliveries_and_is_told_once_it_is_on_disk(store:
 
 async def test_a_step_that_could_not_be_written_is_raised_wakes_nobody_and_is_not_told(store: SpiedStore) -> None:
     watch = await stored(store, a_watch("w"))
-    bell = Bell()
-    recorder = Recorder(store=store, webhooks=WEBHOOKS, outbox=[bell])
+    woken: list[str] = []
+    recorder = Recorder(store=store, webhooks=WEBHOOKS, wake=woken.append)
     step = cancel(watch, now=NOON, intent=1)
 
     store.fail("commit")
@@ -93,6 +91,6 @@ async def test_a_step_that_could_not_be_written_is_raised_wakes_nobody_and_is_no
     with capture_logs() as stale_logs, pytest.raises(StaleWatchError):
         await recorder.commit(watch, replace(step, before=7))
 
-    assert not bell._event.is_set()
+    assert woken == []
     assert [line["event"] for line in logs] == ["store.slow"]
     assert stale_logs == []

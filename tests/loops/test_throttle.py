@@ -1,7 +1,7 @@
 """An account with a limit, as its other side measures it; and one that says itself that it is asked too much."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -12,9 +12,9 @@ import pytest
 from fakes import Answer, ScriptedTransport, SpiedStore
 from structlog.testing import capture_logs
 from virtual import EPOCH, START, VirtualClock
-from worlds import Polling, all_sent, take_in, turning
+from worlds import Polling, all_sent, log_of, take_in, turning
 
-from watcher.core.model import Condition
+from watcher.core.model import Condition, Ending
 from watcher.core.wire import Request
 from watcher.poll import Poller
 from watcher.providers.kore import Kore
@@ -126,7 +126,7 @@ def job(_: Request) -> Answer:
 def kore(store: SpiedStore, clock: VirtualClock, transport: ScriptedTransport) -> Poller:
     section = {"client_id": "cs-1", "client_secret": "s" * 32, "bot_id": "st-1", "rate": 10, "burst": 10}
     provider = Kore.model_validate({**section, "poll": {"min": "2s", "max": "2s", "mode": "fixed"}})
-    recorder = Recorder(store=store, webhooks={}, outbox=[])
+    recorder = Recorder(store=store, webhooks={}, wake=lambda _: None)
     condition = Condition("kore", uid="condition of kore")
     return Poller(
         "kore", provider, condition=condition, store=store, recorder=recorder, transport=transport, clock=clock
@@ -184,3 +184,93 @@ async def test_what_was_in_flight_when_the_limit_was_told_is_one_pause_and_halve
 
     assert [line["event"] for line in logs].count("provider.throttled") == 1
     assert per_second(moments(world.transport), 80, 90) == pytest.approx(5.5, rel=0.1)
+
+
+# --- told to slow down, and restarted -----------------------------------------------------------------------------
+
+SLOW = {**BUSY, "poll": {"min": "2s", "max": "1h"}}
+
+
+async def restarted(store: SpiedStore, clock: VirtualClock, answer: Callable[[Request], Answer]) -> Polling:
+    """Make a daemon that knows what is stored, and nothing else."""
+    conditions = {one.provider: one for one in await store.conditions()}
+    world = Polling(store, clock, conditions, d7=SLOW)
+    world.transport._otherwise = answer
+    return world
+
+
+@pytest.mark.parametrize(("limit", "pause"), [LIMITS["429"], LIMITS["503 with a date"]], ids=["429", "a date"])
+async def test_a_pause_goes_on_after_each_restart_and_then_the_rate_is_half_and_more_and_more(
+    store: SpiedStore, clock: VirtualClock, limit: Answer, pause: float
+) -> None:
+    def answer(request: Request) -> Answer:
+        return limit if LIMIT_AT <= clock.monotonic() - EPOCH < LIMIT_AT + 1 else all_sent(request)
+
+    await follow(await restarted(store, clock, answer), 1000)
+    times: list[float] = []
+    for until in (LIMIT_AT + 5, LIMIT_AT + 6, LIMIT_AT + 29, LIMIT_AT + 200):
+        world = await restarted(store, clock, answer)
+        await world.run(seconds=EPOCH + until - clock.monotonic())
+        times += moments(world.transport)
+
+    assert store.calls["pause"] == 1
+    told_at = max(at for at in times if at < LIMIT_AT + 1)
+    again = min(at for at in times if at > told_at)
+    assert told_at < LIMIT_AT + 0.5
+    assert LIMIT_AT + pause <= again <= LIMIT_AT + pause + 1
+    assert most_in_a_second(times) <= BURST + RATE
+    assert per_second(times, again, again + 10) == pytest.approx(RATE / 2, rel=0.15)
+    assert per_second(times, again + 155, again + 165) == pytest.approx(RATE, rel=0.1)
+
+
+async def test_a_pause_is_stored_once_however_many_are_told_of_it_and_again_if_one_is_told_of_a_longer_one(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = Polling(store, clock)
+    await follow(world, 10)
+    for number in range(10):
+        told = {"retry-after": "300" if number == 8 else "20"}
+        world.transport.script(f"op-{number}", Answer(429, headers=told, takes=3 + number / 10))
+    stored = []
+
+    async with world.polling():
+        for _ in range(2):
+            await anyio.sleep(3.45)
+            (condition,) = await store.conditions()
+            assert condition.paused_until is not None
+            stored.append((store.calls["pause"], round((condition.paused_until - START).total_seconds(), 3)))
+
+    assert stored == [(1, 23.0), (2, 303.8)]
+
+
+async def test_a_pause_that_cannot_be_stored_is_kept_as_long_as_the_daemon_lives(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = await restarted(store, clock, all_sent)
+    await world.follow("op")
+    world.transport.script("op", Answer(429, headers={"retry-after": "20"}), log_of("op", "delivered"))
+    store.fail("pause")
+
+    with capture_logs() as logs:
+        await world.run(seconds=60)
+
+    assert len(world.transport.sent) == 2
+    assert 20 <= world.transport.times("op")[-1] <= 21
+    watch = await store.watch("uid-op")
+    assert watch is not None
+    assert watch.ending is Ending.SUCCEEDED
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["store.slow"]
+
+
+async def test_a_clock_that_is_put_back_between_two_runs_stops_nobody_for_longer_than_a_day(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = await restarted(store, clock, all_sent)
+    await world.follow("op")
+    world.transport.script("op", Answer(429, headers={"retry-after": "600"}))
+    await world.run(seconds=1)
+    clock.step(timedelta(days=-300))
+
+    again = await restarted(store, clock, all_sent)
+    await again.run(seconds=25 * 3600)
+    assert again.transport.times("op")[0] == pytest.approx(24 * 3600, abs=3)

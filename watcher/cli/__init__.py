@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from watcher import __version__
-from watcher.cli import daemon, demo, explain, listen, log, secret, watches
+from watcher.cli import daemon, deliveries, demo, explain, listen, log, secret, watches, webhooks
 from watcher.core.errors import ConfigError, WatcherError
+
+WRONG_USAGE = 2
 
 app = typer.Typer(
     name="watcher",
@@ -34,7 +36,11 @@ def _options(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("-c", "--config", help="The configuration; else $WATCHER_CONFIG, else ./watcher.toml."),
+        typer.Option(
+            "-c",
+            "--config",
+            help="The configuration; else $WATCHER_CONFIG, else ./watcher.toml, else /etc/watcher/watcher.toml.",
+        ),
     ] = None,
     _asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -45,6 +51,7 @@ def _options(
 
 app.command()(daemon.run)
 app.command()(daemon.check)
+app.command()(daemon.reload)
 app.command()(demo.demo)
 app.command()(watches.add)
 app.command()(log.status)
@@ -53,6 +60,9 @@ app.command()(watches.show)
 app.command()(watches.cancel)
 app.command()(explain.explain)
 app.command()(log.events)
+app.command()(deliveries.deliveries)
+app.command()(deliveries.replay)
+app.add_typer(webhooks.app, name="webhook")
 app.command()(log.rejected)
 app.command()(listen.listen)
 app.add_typer(secret.app, name="secret")
@@ -62,9 +72,14 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
+    except SystemExit as ended:
+        _, *arguments = sys.argv
+        if ended.code == WRONG_USAGE and {"-c", "--config"} & {*arguments} and not arguments[0].startswith("-"):
+            sys.stderr.write(f"-c goes before the command: watcher -c FILE {arguments[0]} …\n")
+        raise
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        sys.exit(WRONG_USAGE)
     except WatcherError as error:
         sys.stderr.write(f"watcher: {error}\n")
         sys.exit(1)

@@ -18,8 +18,7 @@ def run(context: typer.Context) -> None:
     import structlog
 
     from watcher import app
-    from watcher.config import secrets
-    from watcher.core.errors import ConfigError, StoreError
+    from watcher.core.errors import ConfigError, WatcherError
     from watcher.log import configure
 
     configure()
@@ -30,15 +29,45 @@ def run(context: typer.Context) -> None:
         for problem in str(error).splitlines():
             log.error("config.rejected", error=problem)  # noqa: TRY400  # a user's mistake needs no traceback
         raise typer.Exit(2) from None
-    configure(format=config.watcher.log.format, level=config.watcher.log.level, secrets=secrets(config))
+    _log_as(config)
     try:
-        anyio.run(app.run, config, backend_options={"use_uvloop": True})
-    except StoreError as error:
+        anyio.run(
+            lambda: app.run(config, read_again=lambda: _log_as(configuration(context, resolve=True))),
+            backend_options={"use_uvloop": True},
+        )
+    except WatcherError as error:
         log.error("daemon.stopped", error=str(error))  # noqa: TRY400  # as above
         raise typer.Exit(1) from None
     except Exception:  # a bug in a loop ends the process, and systemd starts it again
         log.exception("daemon.fault")
         raise typer.Exit(1) from None
+
+
+def _log_as(config: "Config") -> "Config":
+    """Log as a configuration says, from now on, and return it."""
+    from watcher.config import secrets
+    from watcher.log import configure
+
+    configure(format=config.watcher.log.format, level=config.watcher.log.level, secrets=secrets(config))
+    return config
+
+
+def reload(context: typer.Context) -> None:
+    """Have the running daemon read its configuration again; nothing happens if it cannot be used."""
+    import os
+    import signal
+
+    from watcher.core.errors import WatcherError
+    from watcher.stores.sqlite_lock import owner_process
+
+    process = owner_process(configuration(context).watcher.database)
+    if process is None:
+        raise WatcherError("no daemon is running")
+    try:
+        os.kill(process, signal.SIGHUP)
+    except PermissionError:
+        raise WatcherError(f"process {process} belongs to another user: try `systemctl reload watcher`") from None
+    typer.echo(f"process {process} reads its configuration again: its log says `config.reloaded` or `config.rejected`")
 
 
 def check(
@@ -55,6 +84,9 @@ def check(
         raise typer.BadParameter("expected --probe and --provider together, and --param only with them")
     config = configuration(context, resolve=True)
     typer.echo(masked(config), nl=False)
+    for name, webhook in config.webhooks.items():
+        if webhook.key:
+            typer.echo(f"\n# webhooks.{name}.signing_key: {webhook.key.public}")
     for key in literals(config):
         sys.stderr.write(f'warning: {key} is written in the file itself; "env:", "file:" and "cred:" keep it out\n')
     if provider is not None:
@@ -66,7 +98,7 @@ def _ask(config: "Config", name: str, *, params: "Params") -> None:
     """Ask a provider once and print what its answer means; status 1 if it was not seen."""
     import anyio
 
-    from watcher import app
+    from watcher import errand
     from watcher.cli import text
     from watcher.core.errors import RequestError
     from watcher.core.model import Seen
@@ -74,7 +106,7 @@ def _ask(config: "Config", name: str, *, params: "Params") -> None:
     if name not in config.providers:
         raise typer.BadParameter(f"provider {name!r} is not configured; expected one of {', '.join(config.providers)}")
     try:
-        http_status, outcome = anyio.run(app.probe, config.providers[name], params)
+        http_status, outcome = anyio.run(errand.probe, config.providers[name], params)
     except RequestError as error:
         raise typer.BadParameter(str(error)) from None
     understood = _understood(outcome) if isinstance(outcome, Seen) else _hindered(outcome)

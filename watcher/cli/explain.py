@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from watcher.cli.moments import clock, span, when
 from watcher.cli.open import configuration, in_loop, records
 from watcher.cli.watches import Json
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from watcher.core.model import Condition, Trouble, Watch
     from watcher.core.rows import Overview
 
-ONLY_THE_DAEMON = ["pauses for Retry-After", "failures since the last success", "the last answer as it came"]
+ONLY_THE_DAEMON = ["failures since the last success", "the last answer as it came"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def screen(known: Known) -> Iterator[str]:
         yield f"{name + ':':<11}{harmless(fact)}"
     if known.watch.ending is None:
         yield ""
-        yield "Only the running daemon knows what can delay it (pauses for Retry-After, failures since a success),"
+        yield "Only the running daemon knows what else can delay it (failures since a success),"
         yield "and the last answer as it came."
 
 
@@ -90,7 +91,7 @@ def _sentence(known: Known) -> str:
     watch, answer, now = known.watch, known.answer, known.now
     match answer.why:
         case Why.FINISHED:
-            return f"not asked again: it ended as {watch.ending} {_when(watch.finished_at, now)}"
+            return f"not asked again: it ended as {watch.ending} {when(watch.finished_at, now)}"
         case Why.NO_SECTION:
             return f"not asked: the configuration has no [providers.{watch.provider}]"
         case Why.NO_DAEMON:
@@ -98,7 +99,7 @@ def _sentence(known: Known) -> str:
         case Why.DOWN:
             return f"asked again when {watch.provider} is back: {_down(known)}"
         case _:
-            between = f"{_clock(answer.earliest, now)} and {_clock(answer.latest, now)}"
+            between = f"{clock(answer.earliest, now)} and {clock(answer.latest, now)}"
             return f"asked again between {between}, {_because(known)}"
 
 
@@ -108,10 +109,12 @@ def _because(known: Known) -> str:
 
     watch, now = known.watch, known.now
     match known.answer.why:
+        case Why.PAUSED:
+            return f"as {watch.provider} said to be left alone until {_rests(known)}"
         case Why.DEADLINE if watch.deadline_at <= now:
-            return f"for the last time, as its deadline passed {_when(watch.deadline_at, now)}"
+            return f"for the last time, as its deadline passed {when(watch.deadline_at, now)}"
         case Why.DEADLINE:
-            return f"as its deadline is {_when(watch.deadline_at, now)}"
+            return f"as its deadline is {when(watch.deadline_at, now)}"
         case Why.RATE:
             return "as it waits its turn within the provider's rate"
         case Why.TROUBLE if watch.trouble is not None:
@@ -119,9 +122,9 @@ def _because(known: Known) -> str:
         case Why.SCHEDULED:
             return f"slowly, as it is scheduled to start {_start(known)}"
         case Why.NEW:
-            return f"as nothing was seen of it yet, {_span(now - watch.accepted_at)} after it was accepted"
+            return f"as nothing was seen of it yet, {span(now - watch.accepted_at)} after it was accepted"
         case _:
-            return f"as nothing changed for {_span(now - (watch.changed_at or watch.accepted_at))}"
+            return f"as nothing changed for {span(now - (watch.changed_at or watch.accepted_at))}"
 
 
 def _facts(known: Known) -> Iterator[tuple[str, str]]:
@@ -129,16 +132,16 @@ def _facts(known: Known) -> Iterator[tuple[str, str]]:
     last = watch.snapshot
     seen = f"{last.state}, {last.status}" if last else "nothing yet"
     yield "last seen", seen + (f", {last.progress:g} %" if last and last.progress is not None else "")
-    yield "changed", _when(watch.changed_at, now) if watch.changed_at else "never"
-    yield "accepted", _when(watch.accepted_at, now)
+    yield "changed", when(watch.changed_at, now) if watch.changed_at else "never"
+    yield "accepted", when(watch.accepted_at, now)
     if watch.ending is not None:
-        yield "ended", f"{watch.ending}, {_when(watch.finished_at, now)}"
+        yield "ended", f"{watch.ending}, {when(watch.finished_at, now)}"
         return
     if last and last.not_before:
-        yield "scheduled", f"starts {_when(last.not_before, now)}"
+        yield "scheduled", f"starts {when(last.not_before, now)}"
     if watch.trouble:
         yield "trouble", _trouble(watch.trouble, now)
-    yield "deadline", f"ends as expired {_when(watch.deadline_at, now)}"
+    yield "deadline", f"ends as expired {when(watch.deadline_at, now)}"
     if account is not None:
         yield "pace", _pace(account)
         yield "rate", _rate(account)
@@ -147,14 +150,14 @@ def _facts(known: Known) -> Iterator[tuple[str, str]]:
 
 
 def _pace(account: "Account") -> str:
-    least, most = _span(account.pace.min), _span(account.pace.max)
+    least, most = span(account.pace.min), span(account.pace.max)
     if account.pace.mode == "fixed":
         return f"fixed: every {least}, in trouble up to {most}"
     return f"backoff: {least} and half of the time since the last change, up to {most}, with 10 % of jitter either way"
 
 
 def _rate(account: "Account") -> str:
-    return f"{account.rate:g} a second for {_watches(account.watches)}: at best one poll each in {_span(account.turn)}"
+    return f"{account.rate:g} a second for {_watches(account.watches)}: at best one poll each in {span(account.turn)}"
 
 
 def _watches(number: int) -> str:
@@ -168,45 +171,24 @@ def _down(known: Known) -> str:
     if known.account is None:
         return "not in the configuration"
     if condition is None or condition.reason is None:
-        return "not known to be down"
-    probes = f"{_span(timedelta(seconds=FIRST_PROBE))} to {_span(timedelta(seconds=LONGEST_PROBE))}"
-    since = _when(condition.since, known.now)
+        rests = condition is not None and condition.paused_until is not None and condition.paused_until > known.now
+        return f"paused until {_rests(known)}" if rests else "not known to be down"
+    probes = f"{span(timedelta(seconds=FIRST_PROBE))} to {span(timedelta(seconds=LONGEST_PROBE))}"
+    since = when(condition.since, known.now)
     return f"down, {condition.reason}, since {since}; one of its watches asks every {probes}"
+
+
+def _rests(known: Known) -> str:
+    return clock(known.account.paused_until if known.account else None, known.now)
 
 
 def _trouble(trouble: "Trouble", now: datetime) -> str:
     answered = f" (HTTP {trouble.http_status})" if trouble.http_status else ""
-    return f"{trouble.reason}{answered} since {_when(trouble.since, now)}"
+    return f"{trouble.reason}{answered} since {when(trouble.since, now)}"
 
 
 def _start(known: Known) -> str:
-    return _when(known.watch.snapshot.not_before if known.watch.snapshot else None, known.now)
-
-
-def _when(moment: datetime | None, now: datetime) -> str:
-    """Show a moment, and how far it is."""
-    if moment is None:
-        return "-"
-    away = f"in {_span(moment - now)}" if moment > now else f"{_span(now - moment)} ago"
-    return f"{_clock(moment, now)} ({away})"
-
-
-def _clock(moment: datetime | None, now: datetime) -> str:
-    """Show the time of day in UTC, and the day unless it is today."""
-    from watcher.cli.text import harmless
-
-    shown = harmless(moment)
-    return shown[11:] if moment is not None and moment.date() == now.date() else shown
-
-
-def _span(duration: timedelta) -> str:
-    """Show a duration in its two largest units: `2d 23h`, `4m 56s`, `0.2s`."""
-    seconds = round(duration.total_seconds())
-    for unit, size, lesser, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if seconds >= size:
-            rest = seconds % size // part
-            return f"{seconds // size}{unit}" + (f" {rest}{lesser}" if rest else "")
-    return f"{round(duration.total_seconds(), 1):g}s"
+    return when(known.watch.snapshot.not_before if known.watch.snapshot else None, known.now)
 
 
 def _as_json(known: Known) -> dict[str, object]:
@@ -231,6 +213,7 @@ def _as_json(known: Known) -> dict[str, object]:
         "finished_at": watch.finished_at,
         "down": condition.reason if condition else None,
         "down_since": condition.since if condition else None,
+        "paused_until": condition.paused_until if condition else None,
         "poll": account.pace.model_dump() if account else None,
         "rate": account.rate if account else None,
         "watches": account.watches if account else None,

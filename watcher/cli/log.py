@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from watcher.cli.moments import ago
 from watcher.cli.open import configuration, in_loop, records
 from watcher.cli.watches import Json
 
 if TYPE_CHECKING:
+    from watcher.cli.standing import Standing
     from watcher.config import Config
     from watcher.core.rows import EventRow, Overview
 
@@ -47,7 +49,7 @@ async def events(
 
     from watcher.cli import text
 
-    after, start = 0, _ago(since)
+    after, start = 0, ago(since)
     async with records(context) as store:
         while True:
             rows = await store.events(after=after, watch=watch, since=start, limit=PAGE)
@@ -85,38 +87,40 @@ async def rejected(
 async def status(context: typer.Context, as_json: Json = False) -> None:
     """Say on one screen whether all is well, and what is not."""
     from watcher.cli import text
+    from watcher.cli.standing import sentence, standings
 
-    config = configuration(context)
+    config, at = configuration(context), datetime.now(UTC)
     async with records(context) as store:
-        now = await store.overview()
+        now, endpoints = await store.overview(), await store.endpoints()
+    webhooks = standings(config.webhooks, endpoints, now, now=at)
+    wrong = _problems(now, config, webhooks, at=at)
     if as_json:
         watches = [{"provider": provider, "state": state, "watches": n} for (provider, state), n in now.watches.items()]
-        text.json({"problems": _problems(now, config), **text.fields(now), "watches": watches})
+        text.json({"problems": wrong, **text.fields(now), "watches": watches, "webhooks": webhooks})
         return
-    wrong = _problems(now, config)
     typer.echo("All is well." if not wrong else "\n".join(["Not all is well:", *(f"  {each}" for each in wrong)]))
     typer.echo(f"\nstore: {config.watcher.state}  daemon: {now.owner or 'none'}  refused requests: {now.rejected}\n")
     text.table(["PROVIDER", "STATE", "WATCHES"], ((*key, n) for key, n in sorted(now.watches.items())))
     typer.echo()
     text.table(
-        ["WEBHOOK", "WAITING", "OLDEST", "GIVEN UP"],
-        (
-            (name, now.waiting.get(name, 0), now.oldest_waiting.get(name), now.exhausted.get(name, 0))
-            for name in sorted({*config.webhooks, *now.waiting, *now.exhausted})
-        ),
+        ["WEBHOOK", "WAITING", "OLDEST", "GIVEN UP", "STATE"],
+        ((each.name, each.waiting, each.oldest_waiting, each.exhausted, sentence(each, now=at)) for each in webhooks),
     )
 
 
-def _problems(now: "Overview", config: "Config") -> list[str]:
+def _problems(now: "Overview", config: "Config", webhooks: "list[Standing]", *, at: datetime) -> list[str]:
     """Say what is not well, a line each."""
-    late = datetime.now(UTC) - LATE
+    from watcher.cli.standing import sentence
+
+    late, resting = at - LATE, {"disabled", "breaker_open", "paused"}
     waits = {provider for provider, state in now.watches if state in {"pending", "in_progress"}}
     return [
         *(f"provider {name}: down, {reason}" for name, reason in now.down.items()),
         *(f"provider {name}: watches in trouble: {n}" for name, n in now.troubled.items()),
         *(f"provider {name}: watches wait for its section" for name in sorted(waits - config.providers.keys())),
+        *(f"webhook {each.name}: {sentence(each, now=at)}" for each in webhooks if each.state in resting),
         *(f"webhook {name}: deliveries wait since {at:%H:%M}Z" for name, at in now.oldest_waiting.items() if at < late),
-        *(f"webhook {name}: deliveries wait for its section" for name in now.waiting if name not in config.webhooks),
+        *(f"webhook {each.name}: deliveries wait for its section" for each in webhooks if each.is_orphan),
         *(f"webhook {name}: deliveries given up: {n}" for name, n in now.exhausted.items()),
         *([] if now.owner else ["no daemon is running"]),
     ]
@@ -124,12 +128,3 @@ def _problems(now: "Overview", config: "Config") -> list[str]:
 
 def _whose(row: "EventRow") -> str:
     return row.event.watch or f"({row.event.provider})"
-
-
-def _ago(written: str | None) -> datetime | None:
-    from watcher.core.duration import parse_duration
-
-    try:
-        return None if written is None else datetime.now(UTC) - parse_duration(written)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from watcher.config import Config
+    from watcher.core.webhook_section import Terms, Webhook
     from watcher.ports import Records
 
 P = ParamSpec("P")
@@ -18,11 +19,68 @@ R = TypeVar("R")
 
 
 def configuration(context: typer.Context, *, resolve: bool = False) -> "Config":
-    """Read the configuration that the command line names; secrets are followed only if `resolve`."""
+    """Read the configuration that the command line names; what it refers to is read only if `resolve`."""
     from watcher.config import find, load
 
-    explicit = context.obj if isinstance(context.obj, Path) else None
-    return load(find(explicit, os.environ), environ=os.environ, resolve=resolve)
+    path = find(_explicit(context), os.environ)
+    config = load(path, environ=os.environ, resolve=resolve)
+    if resolve:
+        _check_trust(config, path=path)
+    return config
+
+
+def _check_trust(config: "Config", *, path: Path) -> None:
+    from watcher.core.errors import ConfigError
+    from watcher.posting import distrusted
+
+    if wrong := [f"{path}: {problem}" for problem in distrusted(config.receivers)]:
+        raise ConfigError("\n".join(wrong))
+
+
+def _explicit(context: typer.Context) -> Path | None:
+    return context.obj if isinstance(context.obj, Path) else None
+
+
+def named(config: "Config", name: str) -> "Webhook":
+    """Return the section of a webhook."""
+    from watcher.core.errors import WatcherError
+
+    if name not in config.webhooks:
+        raise WatcherError(f"there is no webhook {name!r}; expected one of {', '.join(config.webhooks)}")
+    return config.webhooks[name]
+
+
+def named_or_origin(config: "Config", name: str) -> "Terms":
+    """Return the section by which a webhook is sent to, or an origin that callbacks go to."""
+    from watcher.core.callbacks import ANY_ORIGIN
+
+    return config.callbacks if config.callbacks and name.startswith(ANY_ORIGIN) else named(config, name)
+
+
+def resolved(context: typer.Context, name: str, *, secret: str | None) -> "Webhook":
+    """Return the section of a webhook with its own references followed; `secret` goes before what it says."""
+    from watcher.config import find, follow
+
+    section = named(configuration(context), name)
+    path = find(_explicit(context), os.environ)
+    written = {key: getattr(section, key) for key in section.model_fields_set} | _signing(secret)
+    return follow(written, place=f"{path}: webhooks.{name}.", folder=path.absolute().parent, environ=os.environ)
+
+
+def unwritten(url: str, *, secret: str | None) -> "Webhook":
+    """Return a webhook that no configuration has."""
+    from watcher.config import follow
+
+    written = {"url": url, "allow_http": True, "unsigned": True} | _signing(secret)
+    return follow(written, place="", folder=Path.cwd(), environ=os.environ)
+
+
+def _signing(secret: str | None) -> dict[str, object]:
+    """Write the keys that say what to sign with; a path is one of this folder, not of the configuration's."""
+    if secret is None:
+        return {}
+    path = secret.removeprefix("file:")
+    return {"secret": secret if path == secret else f"file:{Path(path).absolute()}", "unsigned": False}
 
 
 @asynccontextmanager

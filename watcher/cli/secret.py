@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from typing import Annotated
 
 import typer
 
@@ -15,6 +16,24 @@ def _family() -> None:
 
 
 @app.command()
-def new() -> None:
-    """Print a fresh secret for a webhook: `whsec_…`."""
-    typer.echo(f"whsec_{base64.b64encode(secrets.token_bytes(BYTES)).decode()}")
+def new(
+    asymmetric: Annotated[bool, typer.Option("--asymmetric", help="Print a whsk_… and its public whpk_….")] = False,
+) -> None:
+    """Print a fresh secret for a webhook, `whsec_…`; or a key to sign with and one to verify with."""
+    if not asymmetric:
+        typer.echo(f"whsec_{_encoded(secrets.token_bytes(BYTES))}")
+        return
+    from watcher.core.errors import WatcherError
+    from watcher.core.signature import SigningKey
+
+    seed = secrets.token_bytes(BYTES)
+    try:
+        public = SigningKey.read(f"whsk_{_encoded(seed)}").public
+    except ValueError as error:  # the extra is missing
+        raise WatcherError(str(error)) from None
+    typer.echo(f"whsk_{_encoded(seed + base64.b64decode(public.removeprefix('whpk_')))}")
+    typer.echo(public)
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

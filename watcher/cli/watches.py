@@ -35,7 +35,7 @@ async def add(
     """Watch one operation: straight into the store, whether the daemon runs or not."""
     import orjson
 
-    from watcher import app
+    from watcher import errand
     from watcher.core.rows import REFUSALS, Admission
     from watcher.ports import Item
 
@@ -46,7 +46,7 @@ async def add(
         "labels": pairs(label, what="labels"),
         "webhooks": webhook or None,
     }
-    arrival, admission = await app.add(
+    arrival, admission = await errand.add(
         configuration(context), Item(orjson.dumps(request), "command line"), source="command"
     )
     if arrival.watch is None or admission in REFUSALS:
@@ -118,20 +118,20 @@ async def cancel(context: typer.Context, ids: Annotated[list[str], typer.Argumen
     """End watches: each gets a `watch.finished` with outcome `cancelled`."""
     import orjson
 
-    from watcher import app
+    from watcher import errand
     from watcher.core.rows import REFUSALS, Admission
     from watcher.ports import Item
 
     config, failed = configuration(context), False
     for each in ids:
-        arrival, admission = await app.add(
+        arrival, admission = await errand.add(
             config, Item(orjson.dumps({"cancel": each}), "command line"), source="command"
         )
         refusal = arrival.reason or REFUSALS.get(admission)
         failed = failed or refusal is not None
         done = "finished already" if admission is Admission.KNOWN else "cancelled"
         typer.echo(f"{each}  {refusal or done}", err=refusal is not None)
-    await app.carry_out(config)
+    await errand.carry_out(config)
     if failed:
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from watcher.core.model import Params, Trouble
+from watcher.core.model import Params, State, Trouble
 
 
 @dataclass(slots=True)
@@ -13,8 +13,8 @@ class Entry:
     """The little that is kept of an open watch.
 
     `digest` is of the body that was seen last and is on disk; None while the next answer must be read whatever it is.
-    `trouble` is the spell so far, which the store knows only once it was told. `ended`: the store says so, and nobody
-    has taken it off the agenda yet.
+    `trouble` is the spell so far, which the store knows only once it was told. `state` is as it is on disk. `ended`:
+    the store says so, and nobody has taken it off the agenda yet.
     """
 
     uid: str
@@ -25,6 +25,7 @@ class Entry:
     not_before: datetime | None = None
     digest: bytes | None = None
     trouble: Trouble | None = None
+    state: State = State.PENDING
     ended: bool = False
 
 
@@ -51,12 +52,14 @@ class Agenda:
         self._dropped.add(uid)
 
     def take_late(self, *, now: datetime) -> list[Entry]:
-        """Take off all whose deadline has passed, due or not."""
+        """Take off all whose deadline has passed, due or not; those that were dropped are not told of."""
         late = [item[2] for item in self._heap if item[2].deadline_at <= now]
         if late:
             self._heap = [item for item in self._heap if item[2].deadline_at > now]
             heapq.heapify(self._heap)
-        return late
+        dropped = self._dropped.intersection(entry.uid for entry in late)
+        self._dropped -= dropped
+        return [entry for entry in late if entry.uid not in dropped]
 
     def pop(self) -> Entry:
         """Take off the entry that is due first."""

@@ -5,18 +5,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from watcher.core.model import Event
+from watcher.core.model import Callback, Event
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to one webhook; `attempts` were made so far."""
+    """One event on its way to one webhook.
+
+    `attempts` POSTs were made so far; `burnt` of them count against the schedule. `thin`: its full form was too
+    large. `refused_since` is the first of the 4xx that it was answered without a break. `loosens_at` is when it no
+    longer holds back those behind it. `batch` is what it went in last, and goes in again. `callback` is where it goes
+    if that stands in the watch and not in a section.
+    """
 
     id: int
     webhook: str
     event: Event
     attempts: int
     due_at: datetime
+    burnt: int = 0
+    thin: bool = False
+    refused_since: datetime | None = None
+    loosens_at: datetime | None = None
+    batch: str | None = None
+    callback: Callback | None = None
 
 
 class Decision(StrEnum):
@@ -25,14 +37,17 @@ class Decision(StrEnum):
     DELIVERED = "delivered"
     RETRY = "retry"
     EXHAUSTED = "exhausted"
+    ENDED = "ended"  # given up, with all that waits behind it: the watch's callback is gone
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one attempt means; `next_at` is set for a retry."""
+class Timing:
+    """Where the seconds went; None for what did not happen, as in a connection that was kept alive."""
 
-    decision: Decision
-    next_at: datetime | None = None
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +62,17 @@ class Attempt:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: str | None = None
+    timing: Timing = Timing()
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """One attempt and what it means, to be recorded."""
+    """One delivery after an attempt, to be recorded: as it is from now on, and what became of it.
+
+    `attempt` is what its list shows; it is kept whole only where it failed, and `is_kept` (of a batch, at one member).
+    """
 
     delivery: Delivery
+    decision: Decision
     attempt: Attempt
-    verdict: Verdict
+    is_kept: bool = True

@@ -19,6 +19,7 @@ class Why(StrEnum):
     NO_DAEMON = "no_daemon"
     DOWN = "down"
     DEADLINE = "deadline"
+    PAUSED = "paused"
     TROUBLE = "trouble"
     SCHEDULED = "scheduled"
     RATE = "rate"
@@ -34,6 +35,11 @@ class Account:
     rate: float
     watches: int
     condition: Condition | None = None
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """Before when nothing is sent to it, as it said itself; that may be over."""
+        return None if self.condition is None else self.condition.paused_until
 
     @property
     def turn(self) -> timedelta:
@@ -65,8 +71,9 @@ def next_asked(watch: Watch, account: Account | None, *, is_running: bool, now: 
     if account.condition is not None and account.condition.reason is not None:
         return Answer(Why.DOWN)
     wait = _longest(watch, account.pace, now)
-    earliest = now if watch.changed_at is None else max(now, watch.changed_at + account.pace.min)
-    latest = max(earliest, now + max(wait, account.turn))
+    rests_until = max(account.paused_until or now, now)
+    earliest = rests_until if watch.changed_at is None else max(rests_until, watch.changed_at + account.pace.min)
+    latest = max(earliest, now + wait, rests_until + account.turn)
     return Answer(_why(watch, account, wait, now), earliest, latest)
 
 
@@ -84,6 +91,8 @@ def _longest(watch: Watch, pace: Pace, now: datetime) -> timedelta:
 
 
 def _why(watch: Watch, account: Account, wait: timedelta, now: datetime) -> Why:
+    if account.paused_until is not None and account.paused_until > now:
+        return Why.PAUSED
     if watch.deadline_at <= now + wait:
         return Why.DEADLINE
     if account.turn > wait:

@@ -7,6 +7,7 @@ from watcher.core.limits import TokenBucket
 from watcher.core.model import Final, Reason, Throttled
 
 PAUSE = 30.0  # seconds, where a provider says that it is asked too much and not for how long
+LONGEST_PAUSE = 86400.0  # seconds; what is said to be left of a longer one is the mistake of a clock
 
 
 class Gate:
@@ -14,11 +15,16 @@ class Gate:
 
     __slots__ = ("_bucket", "_health", "_paused_at", "_paused_until")
 
-    def __init__(self, *, rate: float, burst: int, now: float, reason: Reason | None = None) -> None:
+    def __init__(
+        self, *, rate: float, burst: int, now: float, reason: Reason | None = None, paused: float = 0.0
+    ) -> None:
+        """Begin where it stopped: `reason` is what was wrong then, `paused` the seconds left of a pause."""
         self._bucket = TokenBucket(rate=rate, burst=burst, now=now)
         self._health = Health(reason)
         self._paused_at = -inf
         self._paused_until = now
+        if paused > 0:
+            self._pause(min(paused, LONGEST_PAUSE), now)
 
     @property
     def reason(self) -> Reason | None:
@@ -33,6 +39,10 @@ class Gate:
         self._health.probe(now=now)
         return 0.0
 
+    def paused(self, *, now: float) -> float:
+        """Return the seconds that are left of a pause, 0 if there is none."""
+        return max(self._paused_until - now, 0.0)
+
     def is_closed(self, *, now: float) -> bool:
         """Is nobody let through for now, however low the rate: paused, or down?"""
         return now < self._paused_until or self._health.reason is not None
@@ -44,13 +54,17 @@ class Gate:
             The seconds for which the account is paused, if this poll says so and none in flight with it said it before.
 
         """
-        self._health.note(uid, outcome, watches=watches, now=now)
+        self._health.note(uid, outcome, watches=watches, asked_at=asked_at, now=now)
         if not isinstance(outcome, Throttled):
             return None
         wait = PAUSE if outcome.retry_after is None else outcome.retry_after.total_seconds()
-        self._paused_until = max(self._paused_until, now + wait)
         if asked_at <= self._paused_at:  # it was asked before we knew
+            self._paused_until = max(self._paused_until, now + wait)
             return None
-        self._paused_at = now
-        self._bucket.slow_down(now=now + wait)
+        self._pause(wait, now)
         return wait
+
+    def _pause(self, wait: float, now: float) -> None:
+        self._paused_at = now
+        self._paused_until = max(self._paused_until, now + wait)
+        self._bucket.slow_down(now=now + wait)

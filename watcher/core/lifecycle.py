@@ -10,6 +10,7 @@ from watcher.core.diff import changed_messages, merge
 from watcher.core.event import Draft
 from watcher.core.model import (
     Broken,
+    Callback,
     Denied,
     Ending,
     EventType,
@@ -45,7 +46,9 @@ class Terms:
     trouble_after: timedelta
 
 
-def begin(request: WatchRequest, *, uid: str, now: datetime, deadline: timedelta) -> Watch:
+def begin(
+    request: WatchRequest, *, uid: str, now: datetime, deadline: timedelta, callback: Callback | None = None
+) -> Watch:
     """Make a watch of a request; `deadline` is the provider's, where the request has none."""
     return Watch(
         uid=uid,
@@ -57,6 +60,7 @@ def begin(request: WatchRequest, *, uid: str, now: datetime, deadline: timedelta
         deadline=deadline if request.deadline is None else request.deadline,
         labels=request.labels,
         webhooks=None if request.webhooks is None else tuple(request.webhooks),
+        callback=callback,
     )
 
 

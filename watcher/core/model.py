@@ -122,10 +122,19 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Callback:
+    """A POST target of one watch alone; `secret` is sealed, and only `[callbacks]` can open it."""
+
+    url: str
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """One operation that is followed until it is finished.
 
     `uid` is ours, random, and makes the event ids; `id` is the sender's. `webhooks` is None for all.
+    `callback` is None where there is none, or the other side ended it.
     `sequence` and `changed_at` are those of the last event; `epoch` is of the lease under which this was loaded.
     """
 
@@ -138,6 +147,7 @@ class Watch:
     deadline: timedelta
     labels: Mapping[str, str] = field(default_factory=dict)
     webhooks: tuple[str, ...] | None = None
+    callback: Callback | None = None
     sequence: int = 0
     changed_at: datetime | None = None
     snapshot: Snapshot | None = None
@@ -145,6 +155,11 @@ class Watch:
     ending: Ending | None = None
     finished_at: datetime | None = None
     epoch: int = 0
+
+    @property
+    def state(self) -> State:
+        """Its state; pending before anything was seen."""
+        return self.snapshot.state if self.snapshot else State.PENDING
 
     @property
     def deadline_at(self) -> datetime:
@@ -288,7 +303,7 @@ class Step:
 class Condition:
     """What is wrong with a provider as a whole: `reason` is None while nothing is.
 
-    `uid` is ours, random, and makes the event ids; `sequence` counts its events.
+    `uid` is ours, random, and makes the event ids; `sequence` counts its events. Nothing is sent before `paused_until`.
     """
 
     provider: str
@@ -296,6 +311,7 @@ class Condition:
     sequence: int = 0
     reason: Reason | None = None
     since: datetime | None = None
+    paused_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +320,3 @@ class Report:
 
     condition: Condition
     event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What somebody who does not own a watch wants its owner to do; today only to cancel it."""
-
-    id: int
-    uid: str

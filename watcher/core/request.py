@@ -16,15 +16,19 @@ from pydantic import (
     JsonValue,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from watcher.core.duration import Duration
 from watcher.core.errors import RequestError
 from watcher.core.model import Params
+from watcher.core.signature import decode_key
 
 MOST_LABELS = 20
 MOST_BYTES = 256 * 1024
 MOST_LEVELS = 100  # orjson writes at most 254, and an event wraps the params in its own
+MASK = "********"
 EXPECTED_TIME = "expected an RFC 3339 time with an offset, such as 2026-11-23T07:30:00Z"
 
 
@@ -64,6 +68,7 @@ def _parts(value: JsonValue) -> Iterable[JsonValue]:
 
 Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 Label: TypeAlias = Annotated[str, StringConstraints(max_length=1000)]
+Moment: TypeAlias = Annotated[datetime, BeforeValidator(_rfc3339), AfterValidator(_aware)]
 
 
 class WatchRequest(BaseModel):
@@ -79,7 +84,16 @@ class WatchRequest(BaseModel):
     callback_secret: str | None = Field(default=None, repr=False)
     labels: Annotated[dict[str, Label], Field(max_length=MOST_LABELS)] = {}
     deadline: Duration | None = None
-    submitted_at: Annotated[datetime, BeforeValidator(_rfc3339), AfterValidator(_aware)] | None = None
+    submitted_at: Moment | None = None
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _of_a_callback(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if secret is not None:
+            decode_key(secret)
+            if info.data.get("callback_url") is None:
+                raise ValueError("expected a callback_url beside it")
+        return secret
 
     @property
     def watch_id(self) -> str:
@@ -127,6 +141,24 @@ def read_request(raw: bytes) -> WatchRequest | CancelRequest:
         return (CancelRequest if "cancel" in value else WatchRequest).model_validate(value)
     except ValidationError as error:
         raise RequestError(explain(error)) from None
+
+
+def masked(raw: bytes) -> bytes:
+    """Return what came as it came, but for the value of `callback_secret`, which nobody may find in the store."""
+    if b"callback_secret" not in raw and b"\\u" not in raw:
+        return raw
+    text = _SECRET.sub(rf'\1"{MASK}"'.encode(), raw)
+    try:
+        request, shown = orjson.loads(raw), orjson.loads(text)
+    except orjson.JSONDecodeError:  # no request at all, or the beginning of one
+        return text
+    if not isinstance(request, dict) or request.get("callback_secret") is None:
+        return text
+    is_masked = isinstance(shown, dict) and shown.get("callback_secret") == MASK
+    return text if is_masked else orjson.dumps({**request, "callback_secret": MASK})  # it was spelled oddly
+
+
+_SECRET = re.compile(rb'("callback_secret"\s*:\s*)"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
 def explain(error: ValidationError) -> str:

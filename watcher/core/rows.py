@@ -1,11 +1,11 @@
 """What goes into the store and what comes out of it, beside watches and events themselves. Data only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from watcher.core.model import Event, Params, Watch
+from watcher.core.model import Event, EventType, Params, State, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,10 @@ REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The little that the schedule keeps of an open watch; `row` grows in the order in which they were stored."""
+    """The little that the schedule keeps of an open watch; `row` grows in the order in which they were stored.
+
+    `state` is None before anything was seen.
+    """
 
     row: int
     uid: str
@@ -52,7 +55,7 @@ class Opened:
     accepted_at: datetime
     changed_at: datetime | None
     deadline_at: datetime
-    seen: bool
+    state: State | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,43 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """A delivery as the commands show it: `status` is waiting, delivered or exhausted."""
+    """A delivery as the commands show it: `status` is waiting, delivered or exhausted.
+
+    `due_at` is set while it waits; the rest is of the last attempt.
+    """
 
     id: int
     webhook: str
     event_id: str
+    type: EventType
+    watch: str | None
     sequence: int | None
     status: str
     attempts: int
     due_at: datetime | None
+    last_at: datetime | None
     last_status: int | None
     last_error: str | None
+    duration: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a step of pruning did: rows and free pages that went, and by webhook the deliveries that were given up.
+
+    Fewer `rows` than the limit mean that nothing is left to do for now; those that were given up count.
+    """
+
+    rows: int = 0
+    given_up: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many deliveries wait for a webhook; `since` is of the first of them, None if it cannot be told."""
+
+    waiting: int
+    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

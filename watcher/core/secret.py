@@ -75,7 +75,9 @@ class Secret:
     @classmethod
     def _validate(cls, written: object, info: ValidationInfo) -> "Secret":
         if isinstance(written, Secret):
-            return written
+            if written.is_resolved:
+                return written
+            written = written.reference
         if not isinstance(written, str) or not written:
             msg = 'expected a secret: "env:NAME", "file:/path", "cred:name" or the secret itself'
             raise ValueError(msg)

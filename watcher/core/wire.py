@@ -21,14 +21,32 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds, by phase, that an attempt took; None for a phase that was not needed, or never ended.
+
+    A kept connection needs no `dns`, `connect` and `tls`. `first_byte` counts from when the connection was ready.
+    """
+
+    total: float
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """One whole answer: header names in lower case, body decompressed, `received_at` in UTC."""
+    """One whole answer: header names in lower case, body decompressed, `received_at` in UTC.
+
+    `timing` is known of deliveries only.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     received_at: datetime
     address: str | None = None
+    timing: Timing | None = field(default=None, compare=False)
 
     @property
     def served_at(self) -> datetime | None:
@@ -41,7 +59,7 @@ class Response:
 
 
 class Fault(StrEnum):
-    """Why there is no answer. `LOCAL` is our own side: no network, DNS down, no file handles."""
+    """Why there is no answer. `LOCAL` is our own side: no network, DNS down, no file handles; `BLOCKED` our guard."""
 
     TIMEOUT = "timeout"
     DNS = "dns"
@@ -50,11 +68,17 @@ class Fault(StrEnum):
     TOO_LARGE = "too_large"
     GARBAGE = "garbage"
     LOCAL = "local"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The request brought no usable answer; `detail` holds no secret and fits in a log line."""
+    """The request brought no usable answer; `detail` holds no secret and fits in a log line.
+
+    `address` and `timing` say how far it got, and are known of deliveries only.
+    """
 
     fault: Fault
     detail: str
+    address: str | None = None
+    timing: Timing | None = field(default=None, compare=False)

@@ -24,6 +24,7 @@ from watcher.demo.vendors import Vendors
 STOPS_WITHIN = 3.0
 CONFIG = """\
 [watcher]
+listen = ""
 state = "sqlite:watcher.db"
 [watcher.log]
 format = "json"

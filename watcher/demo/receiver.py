@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import anyio
 from aiohttp import web
@@ -47,11 +47,23 @@ class _Payload(BaseModel):
     data: _Change
 
 
+class _Member(_Payload):
+    id: str
+
+
+class _Batch(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    type: Literal["batch"]
+    data: Annotated[list[_Member], Field(min_length=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One POST. `problem` says why it does not verify; `is_repeat` that its id was taken with 2xx before.
+    """One event; of a batch each is one, under its own id, with the headers and the body of all.
 
-    `is_in_order` is false for a first arrival whose sequence does not grow within its watch. `at` is monotonic.
+    `problem` says why the POST does not verify; `is_repeat` that the id was taken with 2xx before. `is_in_order` is
+    false for a first arrival whose sequence does not grow within its watch. `at` is monotonic.
     """
 
     at: float
@@ -103,22 +115,23 @@ class Receiver:
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
-        arrival = self._judge(request.headers, body)
-        if self._keep:
-            self.arrivals.append(arrival)
-        if self._tell:
-            self._tell(arrival)
-        await anyio.sleep(self.manners.slow)
-        is_failure = arrival.answered >= HTTPStatus.MULTIPLE_CHOICES
-        told = {"Retry-After": self.manners.retry_after} if is_failure and self.manners.retry_after else {}
-        return web.Response(status=arrival.answered, headers=told)
-
-    def _judge(self, headers: Mapping[str, str], body: bytes) -> Arrival:
-        wrong = problem(self._keys, headers=headers, body=body, now=time.time())
-        payload = _read(body)
-        change = payload.data
+        wrong = problem(self._keys, headers=request.headers, body=body, now=time.time())
         answer = self._answer(is_verified=wrong is None)
-        event, attempt = headers.get("webhook-id", ""), headers.get("watcher-attempt", "")
+        for event, payload in _read(body, id=request.headers.get("webhook-id", "")):
+            arrival = self._judge(event, payload, headers=request.headers, body=body, wrong=wrong, answer=answer)
+            if self._keep:
+                self.arrivals.append(arrival)
+            if self._tell:
+                self._tell(arrival)
+        await anyio.sleep(self.manners.slow)
+        is_failure = answer >= HTTPStatus.MULTIPLE_CHOICES
+        told = {"Retry-After": self.manners.retry_after} if is_failure and self.manners.retry_after else {}
+        return web.Response(status=answer, headers=told)
+
+    def _judge(
+        self, event: str, payload: _Payload, *, headers: Mapping[str, str], body: bytes, wrong: str | None, answer: int
+    ) -> Arrival:
+        change, attempt = payload.data, headers.get("watcher-attempt", "")
         is_repeat = event in self._taken
         is_in_order = is_repeat or self._grows(change)
         if wrong is None and answer < HTTPStatus.MULTIPLE_CHOICES:
@@ -159,7 +172,16 @@ class Receiver:
             self._reached[change.watch] = max(change.sequence, self._reached.get(change.watch, 0))
 
 
-def _read(body: bytes) -> _Payload:
+def _read(body: bytes, *, id: str) -> list[tuple[str, _Payload]]:
+    """Return the events of a POST with their ids; `id` is the one in its header."""
+    try:
+        batch = _Batch.model_validate_json(body)
+    except ValidationError:
+        return [(id, _single(body))]
+    return [(member.id, member) for member in batch.data]
+
+
+def _single(body: bytes) -> _Payload:
     try:
         return _Payload.model_validate_json(body)
     except ValidationError:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, assert_never
 from urllib.parse import urlencode
 
-import jwt
 from pydantic import BaseModel, ConfigDict, Field
 
 from watcher.core.model import Broken, Denied, Grant, Missing, Reason, Refused, Throttled
@@ -89,6 +88,8 @@ def _expiry(tokens: _Tokens, received_at: datetime) -> datetime | None:
     if tokens.expires_in is not None:
         end = received_at + timedelta(seconds=tokens.expires_in)
     else:
+        import jwt  # noqa: PLC0415  # nine megabytes, seldom needed
+
         try:
             claims = jwt.decode(tokens.access_token, options={"verify_signature": False})
             end = datetime.fromtimestamp(float(claims["exp"]), UTC)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from watcher import __version__
 from watcher.core.errors import RequestError
+from watcher.core.header import HeaderValue, hide_credentials, revealed
 from watcher.core.model import (
     Ask,
     Broken,
@@ -23,13 +24,12 @@ from watcher.core.model import (
     Throttled,
     Unseen,
 )
-from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers import http_found as find
 from watcher.providers.account import Account, root, segment
 from watcher.providers.answers import folded, malformed, read_json, retry_after, unseen
 from watcher.providers.auth import granted, with_headers
-from watcher.providers.http_auth import Credentials, HeaderName, HeaderValue, Text, hide_credentials
+from watcher.providers.http_auth import Credentials, HeaderName, Text
 from watcher.providers.http_expression import Expression, MismatchError
 
 HEADERS = {"accept": "application/json", "user-agent": f"watcher/{__version__}"}  # GitHub refuses whoever has no name
@@ -115,8 +115,8 @@ class Http(Account):
     def request(self, params: Params) -> Request:
         """Fill the url; whatever a param holds, it stays one segment of the path, or one value of the query."""
         url = _PARAM.sub(lambda found: segment(params[found[1]]), self.url)
-        shown = {name: _revealed(value) for name, value in self.headers.items()}
-        return Request(self.method, f"{self.base_url}{url}" if url.startswith("/") else url, {**HEADERS, **shown})
+        headers = {**HEADERS, **revealed(self.headers)}
+        return Request(self.method, f"{self.base_url}{url}" if url.startswith("/") else url, headers)
 
     def parse(self, params: Params, response: Response, *, after: Ask | None = None) -> Outcome:  # noqa: ARG002
         """Read an answer as the section says."""
@@ -175,7 +175,3 @@ class Http(Account):
         for word, state in self.states.items():
             meant.setdefault(folded(word), set()).add(state)
         return {word: states.pop() for word, states in meant.items() if len(states) == 1}
-
-
-def _revealed(value: str | Secret) -> str:
-    return value.reveal() if isinstance(value, Secret) else value

@@ -1,61 +1,29 @@
 """What a declared API takes on its requests: headers, and the credentials of `[providers.<name>.auth]`."""
 
 import base64
-import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from watcher.core.header import OneLine, named
 from watcher.core.model import Grant
-from watcher.core.secret import SCHEMES, Secret
+from watcher.core.secret import Secret
 from watcher.core.wire import Request
 from watcher.providers import auth
 from watcher.providers.account import Root
 
 RESERVED = ("connection", "content-length", "host", "transfer-encoding")  # these frame a request, or say where it goes
-CREDENTIAL = re.compile(r"auth|cookie|key|secret|token")
 
 
 def _header_name(written: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", written):
-        raise ValueError("expected the name of a header")
-    if written.lower() in RESERVED:
+    name = named(written)
+    if name in RESERVED:
         raise ValueError(f"expected another header than {', '.join(RESERVED)}, which are not for a section to set")
-    return written.lower()
-
-
-def _one_line(secret: Secret) -> Secret:
-    if secret.is_resolved and not re.fullmatch(r"[ -~]+", secret.reveal()):
-        raise ValueError("expected a secret of printable ASCII in one line")
-    return secret
-
-
-def _kind(written: object) -> str:
-    is_secret = isinstance(written, Secret) or (isinstance(written, str) and written.startswith(SCHEMES))
-    return "secret" if is_secret else "text"
+    return name
 
 
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 HeaderName: TypeAlias = Annotated[str, AfterValidator(_header_name)]
-OneLine: TypeAlias = Annotated[Secret, AfterValidator(_one_line)]
-HeaderValue: TypeAlias = Annotated[
-    Annotated[str, StringConstraints(pattern=r"^[ -~]*$"), Tag("text")] | Annotated[OneLine, Tag("secret")],
-    Discriminator(_kind),
-]
-
-
-def hide_credentials(headers: object) -> object:
-    """Make secrets of the values whose header says that they are credentials, so that nothing shows them."""
-    if not isinstance(headers, dict):
-        return headers
-    return {
-        name: Secret.literal(value) if _kind(value) == "text" and _is_credential(name, value) else value
-        for name, value in headers.items()
-    }
-
-
-def _is_credential(name: object, value: object) -> bool:
-    return isinstance(value, str) and value != "" and CREDENTIAL.search(str(name).lower()) is not None
 
 
 class _Credentials(BaseModel):

@@ -1,11 +1,13 @@
 """A JSON Lines file, followed live (SPEC.md, section 3).
 
 It is looked at four times a second: that keeps the promise of a second on every file system, also on those (NFS, bind
-mounts) that tell nobody about changes, and costs two `stat`s a look. Looking happens in a thread: disks can hang.
+mounts) that tell nobody about changes, and costs two `stat`s a look. To be told, one would have to watch its folder,
+and be woken by each write to a store that lies beside it. Looking happens in a thread: disks can hang.
 """
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -101,7 +103,7 @@ class FileSource:
             elif batch.items:
                 return batch
 
-    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
+    async def acknowledge(self, batch: Batch, *, refused: Mapping[int, str]) -> None:
         """Nothing to let go of: the store has the position."""
 
     async def give_back(self, batch: Batch) -> None:

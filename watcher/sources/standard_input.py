@@ -2,6 +2,8 @@
 
 import os
 import select
+import sys
+from collections.abc import Mapping
 
 from anyio.to_thread import run_sync
 
@@ -23,8 +25,10 @@ class StandardInput:
         self._has_ended = False
         self._returned: Batch | None = None
 
-    async def open(self, position: bytes | None) -> None:
+    async def open(self, position: bytes | None) -> None:  # noqa: ARG002  # it has none
         """Start, or go on, where the input is."""
+        if self._file == STDIN and sys.stdin is None:  # by now the number may be another file's
+            raise OSError("standard input is closed")
 
     async def receive(self) -> Batch | None:
         """Wait for the next lines; None after the last one."""
@@ -41,7 +45,7 @@ class StandardInput:
                 return None
             await run_sync(self._read)
 
-    async def acknowledge(self, batch: Batch, *, refused: frozenset[int]) -> None:
+    async def acknowledge(self, batch: Batch, *, refused: Mapping[int, str]) -> None:
         """Nothing to let go of."""
 
     async def give_back(self, batch: Batch) -> None:

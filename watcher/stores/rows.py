@@ -5,7 +5,19 @@ from typing import NamedTuple
 
 import orjson
 
-from watcher.core.model import Condition, Ending, Event, EventType, Mark, Reason, Snapshot, State, Trouble, Watch
+from watcher.core.model import (
+    Callback,
+    Condition,
+    Ending,
+    Event,
+    EventType,
+    Mark,
+    Reason,
+    Snapshot,
+    State,
+    Trouble,
+    Watch,
+)
 from watcher.core.rows import Opened
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,6 +58,9 @@ class WatchColumns(NamedTuple):
     params: str
     labels: str
     webhooks: str | None
+    callback_url: str | None
+    callback_secret: str | None
+    callback_ended_at: int | None
     submitted_at: int
     accepted_at: int
     deadline: int
@@ -58,6 +73,7 @@ class WatchColumns(NamedTuple):
 
     def value(self, *, epoch: int) -> Watch:
         """Return the watch, as loaded under `epoch`."""
+        url = self.callback_url if self.callback_ended_at is None else None
         return Watch(
             uid=self.uid,
             id=self.id,
@@ -68,6 +84,7 @@ class WatchColumns(NamedTuple):
             deadline=timedelta(microseconds=self.deadline),
             labels=orjson.loads(self.labels),
             webhooks=None if self.webhooks is None else tuple(orjson.loads(self.webhooks)),
+            callback=None if url is None else Callback(url, self.callback_secret),
             sequence=self.sequence,
             changed_at=moment_or_none(self.changed_at),
             snapshot=None if self.snapshot is None else read_snapshot(self.snapshot),
@@ -89,7 +106,7 @@ class OpenedColumns(NamedTuple):
     accepted_at: int
     changed_at: int | None
     deadline_at: int
-    seen: int
+    state: str | None
 
     def value(self) -> Opened:
         """Return the schedule's view of the watch."""
@@ -102,7 +119,7 @@ class OpenedColumns(NamedTuple):
             accepted_at=moment(self.accepted_at),
             changed_at=moment_or_none(self.changed_at),
             deadline_at=moment(self.deadline_at),
-            seen=bool(self.seen),
+            state=None if self.state is None else State(self.state),
         )
 
 
@@ -140,11 +157,18 @@ class ConditionColumns(NamedTuple):
     sequence: int
     reason: str | None
     since: int | None
+    paused_until: int | None
 
     def value(self) -> Condition:
         """Return the condition."""
-        reason = None if self.reason is None else Reason(self.reason)
-        return Condition(self.provider, self.uid, self.sequence, reason, moment_or_none(self.since))
+        return Condition(
+            provider=self.provider,
+            uid=self.uid,
+            sequence=self.sequence,
+            reason=None if self.reason is None else Reason(self.reason),
+            since=moment_or_none(self.since),
+            paused_until=moment_or_none(self.paused_until),
+        )
 
 
 def write_snapshot(snapshot: Snapshot) -> str:

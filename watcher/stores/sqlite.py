@@ -1,24 +1,42 @@
 """The store on one SQLite file: the owner's verbs. What is only read for people stands in `sqlite_records.py`."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from anyio import to_thread
 
+from watcher import metrics
 from watcher.core.delivery import Delivery, Settled
+from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError
-from watcher.core.model import Condition, Intent, Report, Step, Watch
-from watcher.core.rows import Admission, Arrival, Opened
+from watcher.core.intent import Intent, Replay, Switch
+from watcher.core.model import Condition, Report, Step, Watch
+from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.rows import OpenedColumns, WatchColumns
-from watcher.stores.sqlite_deliveries import record, select_heads
+from watcher.stores.sqlite_endpoints import keep, know
 from watcher.stores.sqlite_file import open_owned, open_read_only
+from watcher.stores.sqlite_intents import read_intents, write_intent
 from watcher.stores.sqlite_lock import OwnerLock
+from watcher.stores.sqlite_outbox import (
+    loosen,
+    select_backlog,
+    select_heads,
+    select_members,
+    select_undelivered,
+    settle,
+)
+from watcher.stores.sqlite_prune import forget
+from watcher.stores.sqlite_replay import replay
 from watcher.stores.sqlite_requests import keep_position, take_in
-from watcher.stores.sqlite_steps import attempt_step, read_conditions, write_report
+from watcher.stores.sqlite_steps import attempt_step, read_conditions, write_pause, write_report
 from watcher.stores.sqlite_thread import SqliteThread
+
+FEW = 500  # rows at most in one transaction of what can be done bit by bit
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -47,7 +65,9 @@ class SqliteStore:
         reader = await to_thread.run_sync(open_read_only, path)
         return cls(
             path,
-            writer=SqliteThread(writer, name="store-writer", begin="BEGIN IMMEDIATE"),
+            writer=SqliteThread(
+                writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=metrics.STORE_COMMIT.observe
+            ),
             reader=SqliteThread(reader, name="store-reader", begin="BEGIN"),
         )
 
@@ -136,44 +156,100 @@ class SqliteStore:
 
     async def report(self, report: Report) -> None:
         """Write what happened to a provider as a whole."""
-        epoch = self._epoch
+        await self._own(lambda db: write_report(db, report))
 
-        def work(db: sqlite3.Connection) -> None:
-            _verify(db, epoch)
-            write_report(db, report)
-
-        await self._writer.run(work)
-
-    async def intents(self) -> list[Intent]:
-        """Return what is wanted of the owner."""
-
-        def work(db: sqlite3.Connection) -> list[Intent]:
-            rows = db.execute("SELECT i.id, w.uid FROM intents AS i JOIN watches AS w ON w.row = i.watch ORDER BY i.id")
-            return [Intent(id=row, uid=uid) for row, uid in rows]
-
-        return await self._reader.run(work)
+    async def pause(self, condition: Condition) -> None:
+        """Write until when nothing is sent to a provider."""
+        await self._own(lambda db: write_pause(db, condition))
 
     # --- deliveries -------------------------------------------------------------------------------------------
 
-    async def heads(self, webhook: str, *, now: datetime, limit: int) -> list[Delivery]:
-        """Return the due heads of a webhook's lanes."""
-        return await self._reader.run(lambda db: select_heads(db, webhook, now=now, limit=limit))
+    async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
+        """Return what is known of a webhook."""
+        return await self._own(lambda db: know(db, webhook, ordered=ordered))
 
-    async def settle(self, settled: Sequence[Settled]) -> None:
+    async def heads(
+        self, webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
+    ) -> list[Delivery]:
+        """Return the due heads of a webhook's lanes."""
+        return await self._reader.run(lambda db: select_heads(db, webhook, again=again, now=now, limit=limit, but=but))
+
+    async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
+        """Return what goes in one POST with a head."""
+        return await self._reader.run(lambda db: select_members(db, head, limit=limit))
+
+    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
         """Record attempts and what they mean."""
-        epoch = self._epoch
 
         def work(db: sqlite3.Connection) -> None:
-            _verify(db, epoch)
-            for one in settled:
-                record(db, one)
+            settle(db, settled)
+            if endpoint is not None:
+                keep(db, endpoint)
 
-        await self._writer.run(work, rows=len(settled))
+        await self._own(work, rows=len(settled))
+
+    async def loosen(self, *, now: datetime) -> int:
+        """Let go of lanes, a few at a time."""
+        loosened, some = 0, FEW
+        while some == FEW:
+            some = await self._own(lambda db: loosen(db, now=now, limit=FEW), rows=FEW)
+            loosened += some
+        return loosened
+
+    async def undelivered(self) -> list[str]:
+        """Return whose deliveries wait."""
+        return await self._reader.run(select_undelivered)
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Count what waits."""
+        return await self._reader.run(select_backlog)
+
+    # --- intents ----------------------------------------------------------------------------------------------
+
+    async def want(self, intent: Intent) -> None:
+        """Write what is wanted of the owner."""
+        await self._writer.run(lambda db: write_intent(db, intent))
+
+    async def intents(self) -> list[Intent]:
+        """Return what is wanted of the owner."""
+        return await self._reader.run(read_intents)
+
+    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
+        """Write what is now known of a webhook, and that the intent is carried out."""
+
+        def work(db: sqlite3.Connection) -> None:
+            keep(db, endpoint)
+            db.execute("DELETE FROM intents WHERE id = ?", (intent.id,))
+
+        await self._own(work)
+
+    async def replay(self, intent: Replay, *, limit: int) -> int:
+        """Make the next deliveries of a replay wait; where many are passed over, in several transactions."""
+        made = None
+        while made is None:
+            made = await self._own(lambda db: replay(db, intent, limit=limit), rows=limit)
+        return made
+
+    # --- what is old ------------------------------------------------------------------------------------------
+
+    async def prune(self, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
+        """Forget a little."""
+        return await self._own(lambda db: forget(db, before=before, ids_before=ids_before, limit=limit), rows=limit)
+
+    async def _own(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1) -> T:
+        """Write as the owner, who is verified in the same transaction."""
+        epoch = self._epoch
+
+        def owned(db: sqlite3.Connection) -> T:
+            _verify(db, epoch)
+            return work(db)
+
+        return await self._writer.run(owned, rows=rows)
 
 
 # INDEXED BY, because by its own row a table is read through every finished watch too.
 LOAD = """
-    SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state IS NOT NULL
+    SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state
     FROM watches INDEXED BY watches_open
     WHERE ending IS NULL AND row > ?
     ORDER BY row
@@ -181,7 +257,8 @@ LOAD = """
 """
 
 WATCH = """
-    SELECT w.uid, w.id, w.provider, w.params, w.labels, w.webhooks, w.submitted_at, w.accepted_at, w.deadline,
+    SELECT w.uid, w.id, w.provider, w.params, w.labels, w.webhooks,
+        w.callback_url, w.callback_secret, w.callback_ended_at, w.submitted_at, w.accepted_at, w.deadline,
         w.sequence, w.changed_at, w.trouble, w.ending, w.finished_at, o.snapshot
     FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
     WHERE w.uid = ?

@@ -10,6 +10,7 @@ from pathlib import Path
 from watcher.core.errors import StoreError
 
 BUSY_SECONDS = 10.0
+LARGEST_LOG = 64 * 1024 * 1024  # bytes that the write-ahead log keeps once all of it is in the file
 
 
 def open_owned(path: Path) -> sqlite3.Connection:
@@ -92,6 +93,7 @@ def _connected(path: Path, *, mode: str, prepare: Callable[[sqlite3.Connection],
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA temp_store = MEMORY")  # the journals of savepoints
+            db.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
             prepare(db)
             undo.pop_all()
     except (sqlite3.Error, StoreError) as error:

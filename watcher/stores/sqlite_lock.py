@@ -62,6 +62,12 @@ class OwnerLock:
                 return
 
 
+def owner_process(database: Path) -> int | None:
+    """Return the process id of the owner, None if there is none."""
+    number = (owner(database) or "").removeprefix("process ")
+    return int(number) if number.isdecimal() else None
+
+
 def owner(database: Path) -> str | None:
     """Say who owns the database now, None if nobody does."""
     try:

@@ -10,11 +10,15 @@ from typing import Self
 import orjson
 from anyio import to_thread
 
+from watcher.core.delivery import Attempt
+from watcher.core.endpoint import Endpoint
 from watcher.core.model import Condition, State, Watch
 from watcher.core.rows import DeliveryRow, EventRow, Overview, RejectedRow, WatchRow
 from watcher.stores.rows import EventColumns, WatchColumns, micros_or_none, moment
+from watcher.stores.sqlite_endpoints import read_endpoints
 from watcher.stores.sqlite_file import open_read_only
 from watcher.stores.sqlite_lock import owner
+from watcher.stores.sqlite_sent import select_attempts, select_deliveries
 from watcher.stores.sqlite_steps import read_conditions
 from watcher.stores.sqlite_thread import SqliteThread
 
@@ -76,23 +80,36 @@ class SqliteRecords:
         rows = await self._reader.run(lambda db: db.execute(sql, asked).fetchall())
         return [EventRow(cursor=cursor, event=EventColumns(*columns).value()) for cursor, *columns in rows]
 
-    async def deliveries(self, *, watch: str, limit: int = 1000) -> list[DeliveryRow]:
-        """Return the deliveries of a watch, by sequence; `watch` is a sender's id."""
-        rows = await self._reader.run(lambda db: db.execute(DELIVERIES, (watch, limit)).fetchall())
-        return [
-            DeliveryRow(
-                id=row,
-                webhook=webhook,
-                event_id=event_id,
-                sequence=sequence,
-                status=status,
-                attempts=attempts,
-                due_at=moment(due_at) if status == "waiting" else None,
-                last_status=last_status,
-                last_error=last_error,
-            )
-            for row, webhook, event_id, sequence, status, attempts, due_at, last_status, last_error in rows
-        ]
+    async def deliveries(  # each narrows the list
+        self,
+        *,
+        watch: str | None = None,
+        webhook: str | None = None,
+        status: str | None = None,
+        event: str | None = None,
+        since: datetime | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[DeliveryRow]:
+        """Return deliveries by id; of one watch, by sequence."""
+        asked = {
+            "watch": watch,
+            "webhook": webhook,
+            "status": status,
+            "event": event,
+            "since": micros_or_none(since),
+            "after": after,
+            "limit": limit,
+        }
+        return await self._reader.run(lambda db: select_deliveries(db, asked))
+
+    async def attempts(self, *, delivery: int) -> list[Attempt]:
+        """Return the failed attempts of a delivery, oldest first."""
+        return await self._reader.run(lambda db: select_attempts(db, delivery))
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Return what is known of each webhook."""
+        return await self._reader.run(read_endpoints)
 
     async def rejected(self, *, limit: int = 100) -> list[RejectedRow]:
         """Return refused requests, newest first."""
@@ -113,7 +130,8 @@ class SqliteRecords:
 
 
 WATCHES = """
-    SELECT w.row, w.uid, w.id, w.provider, w.params, w.labels, w.webhooks, w.submitted_at, w.accepted_at, w.deadline,
+    SELECT w.row, w.uid, w.id, w.provider, w.params, w.labels, w.webhooks,
+        w.callback_url, w.callback_secret, w.callback_ended_at, w.submitted_at, w.accepted_at, w.deadline,
         w.sequence, w.changed_at, w.trouble, w.ending, w.finished_at, o.snapshot
     FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
     WHERE w.row > :after
@@ -134,7 +152,8 @@ WATCHES = """
 """
 
 FIND = """
-    SELECT w.uid, w.id, w.provider, w.params, w.labels, w.webhooks, w.submitted_at, w.accepted_at, w.deadline,
+    SELECT w.uid, w.id, w.provider, w.params, w.labels, w.webhooks,
+        w.callback_url, w.callback_secret, w.callback_ended_at, w.submitted_at, w.accepted_at, w.deadline,
         w.sequence, w.changed_at, w.trouble, w.ending, w.finished_at, o.snapshot
     FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
     WHERE w.id = ?
@@ -157,17 +176,6 @@ EVENTS_OF_WATCH = """
     LIMIT :limit
 """
 
-DELIVERIES = """
-    SELECT d.id, d.webhook, e.id, e.sequence, d.status, d.attempts, d.due_at, a.status, a.error
-    FROM watches AS w
-    JOIN events AS e ON e.watch = w.row
-    JOIN deliveries AS d ON d.event = e.cursor
-    LEFT JOIN attempts AS a ON a.id = (SELECT max(id) FROM attempts WHERE delivery = d.id)
-    WHERE w.id = ?
-    ORDER BY e.sequence, d.id
-    LIMIT ?
-"""
-
 
 def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
     """Ask for each number; the job is one transaction, so they fit together."""
@@ -179,10 +187,10 @@ def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
     ).fetchall()
     waiting = db.execute(
         """
-        SELECT webhook, count, at FROM events JOIN (
-            SELECT webhook, count(*) AS count, min(event) AS oldest
+        SELECT webhook, count, at FROM (
+            SELECT webhook, count(*) AS count, min(place) / 2 AS oldest
             FROM deliveries WHERE status = 'waiting' GROUP BY webhook
-        ) ON cursor = oldest
+        ) LEFT JOIN events ON cursor = oldest
         """
     ).fetchall()
     exhausted = db.execute(
@@ -193,7 +201,7 @@ def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
         watches={(provider, word): count for provider, word, count in by_state},
         troubled=dict(troubled),
         waiting={webhook: count for webhook, count, _ in waiting},
-        oldest_waiting={webhook: moment(at) for webhook, _, at in waiting},
+        oldest_waiting={webhook: moment(at) for webhook, _, at in waiting if at is not None},
         exhausted=dict(exhausted),
         rejected=rejected,
         intents=intents,

@@ -42,8 +42,9 @@ def _admit(db: sqlite3.Connection, watch: Watch) -> Admission:
     inserted = db.execute(
         """
         INSERT INTO watches
-            (uid, id, provider, params, labels, webhooks, submitted_at, accepted_at, deadline, deadline_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            (uid, id, provider, params, labels, webhooks, callback_url, callback_secret,
+            submitted_at, accepted_at, deadline, deadline_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO NOTHING
         """,
         (
@@ -53,6 +54,8 @@ def _admit(db: sqlite3.Connection, watch: Watch) -> Admission:
             params,
             canonical(dict(watch.labels)).decode(),
             None if watch.webhooks is None else orjson.dumps(watch.webhooks).decode(),
+            watch.callback and watch.callback.url,
+            watch.callback and watch.callback.secret,
             micros(watch.submitted_at),
             micros(watch.accepted_at),
             span(watch.deadline),
@@ -72,7 +75,7 @@ def _cancel(db: sqlite3.Connection, id: str) -> Admission:
     row, is_open = found
     if not is_open:
         return Admission.KNOWN
-    db.execute("INSERT INTO intents (watch) VALUES (?) ON CONFLICT (watch) DO NOTHING", (row,))
+    db.execute("INSERT INTO intents (cancel) VALUES (?) ON CONFLICT (cancel) DO NOTHING", (row,))
     return Admission.CANCELLING
 
 

@@ -76,15 +76,15 @@ def _finish(db: sqlite3.Connection, watch: Watch, *, row: int) -> None:
     Apart from other changes: whoever sets `ending`, even to what it was, has the index of open watches written anew.
     """
     db.execute(
-        "UPDATE watches SET ending = ?, finished_at = ? WHERE row = ?",
+        "UPDATE watches SET ending = ?1, finished_at = ?2, kept_since = ?2 WHERE row = ?3",
         (watch.ending, micros_or_none(watch.finished_at), row),
     )
-    db.execute("DELETE FROM intents WHERE watch = ?", (row,))
+    db.execute("DELETE FROM intents WHERE cancel = ?", (row,))
 
 
 def read_conditions(db: sqlite3.Connection) -> list[Condition]:
-    """Return the last condition of each provider that was ever down."""
-    rows = db.execute("SELECT provider, uid, sequence, reason, since FROM conditions")
+    """Return the last condition of each provider that was ever down or paused."""
+    rows = db.execute("SELECT provider, uid, sequence, reason, since, paused_until FROM conditions")
     return [ConditionColumns(*row).value() for row in rows]
 
 
@@ -109,18 +109,40 @@ def write_report(db: sqlite3.Connection, report: Report) -> None:
     _write_event(db, report.event, row=-row, sequence=condition.sequence)
 
 
+def write_pause(db: sqlite3.Connection, condition: Condition) -> None:
+    """Write until when nothing is sent to a provider, and nothing else of what is known of it."""
+    db.execute(
+        """
+        INSERT INTO conditions (provider, uid, sequence, paused_until) VALUES (?, ?, 0, ?)
+        ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until
+        """,
+        (condition.provider, condition.uid, micros_or_none(condition.paused_until)),
+    )
+
+
 def _write_event(db: sqlite3.Connection, event: Event, *, row: int, sequence: int | None) -> None:
     """Write an event and a delivery for each webhook that it goes to, at the end of its lane."""
     cursor = db.execute(
         "INSERT INTO events (id, watch, sequence, type, at, body) VALUES (?, ?, ?, ?, ?, ?)",
         (event.id, row, sequence, event.type, micros(event.at), event.body),
     ).lastrowid
+    to = [webhook for webhook in event.to if ":" not in webhook or not _is_callback_gone(db, row)]
     db.executemany(
-        """
-        INSERT INTO deliveries (webhook, event, watch, due_at, head)
-        VALUES (?1, ?2, ?3, ?4, NOT EXISTS (
-            SELECT 1 FROM deliveries WHERE webhook = ?1 AND watch = ?3 AND status = 'waiting'
-        ))
-        """,
-        [(webhook, cursor, row, micros(event.at)) for webhook in event.to],
+        DELIVER, [{"webhook": webhook, "event": cursor, "watch": row, "due_at": micros(event.at)} for webhook in to]
     )
+
+
+def _is_callback_gone(db: sqlite3.Connection, watch: int) -> bool:
+    """Did the watch's callback end after the event was addressed?"""
+    return bool(db.execute("SELECT callback_ended_at IS NOT NULL FROM watches WHERE row = ?", (watch,)).fetchone()[0])
+
+
+# Of a webhook that is not ordered each stands by itself; else it is the head of its lane if nothing waits there.
+DELIVER = """
+    INSERT INTO deliveries (webhook, event, watch, place, due_at, loose, head)
+    SELECT :webhook, :event, :watch, 2 * :event, :due_at, endpoint.loose, endpoint.loose OR NOT EXISTS (
+        SELECT 1 FROM deliveries AS d
+        WHERE d.webhook = :webhook AND d.watch = :watch AND d.status = 'waiting' AND d.loose = 0
+    )
+    FROM (SELECT coalesce((SELECT NOT ordered FROM endpoints WHERE name = :webhook), 0) AS loose) AS endpoint
+"""

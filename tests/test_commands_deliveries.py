@@ -1,0 +1,259 @@
+"""`watcher deliveries` and `watcher replay`, over a real store."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from commands import Desk, Done
+from store_values import a_watch, added, head_of, settled, told
+
+from watcher.core.delivery import Attempt, Decision, Settled, Timing
+from watcher.core.intent import Intent, Replay
+from watcher.core.model import EventType
+from watcher.stores.sqlite import SqliteStore
+
+CONFIG = """
+[providers.d7]
+type = "d7"
+token = "env:T_D7"
+
+[webhooks.ops]
+url = "https://example.com/ops"
+unsigned = true
+events = ["watch.finished", "message.*"]
+providers = ["d7"]
+"""
+HOSTILE = b"\x1b]0;owned\x07\x1b[2Jno\r\nwatcher: all is well\x00\xff"
+
+
+@pytest_asyncio.fixture
+async def desk(tmp_path: Path) -> Desk:
+    made = Desk(tmp_path)
+    made.config.write_text(CONFIG)
+    return made
+
+
+@pytest_asyncio.fixture
+async def store(desk: Desk) -> AsyncIterator[SqliteStore]:
+    """The store of a daemon that runs: one delivery done, one that failed twice and waits, one given up."""
+    opened = await SqliteStore.open(desk.database)
+    await opened.lease()
+    for name in ("done", "stuck", "lost"):
+        [watch] = await added(opened, a_watch(name))
+        await told(opened, watch, events=2 if name == "stuck" else 1)
+    await opened.settle([settled(await head_of(opened, watch="done"), Decision.DELIVERED)])
+    for _ in range(2):
+        stuck = await head_of(opened, watch="stuck")
+        await opened.settle([settled(stuck, Decision.RETRY, next_at=stuck.due_at + timedelta(seconds=30))])
+    lost = await head_of(opened, watch="lost")
+    attempt = Attempt(1, lost.due_at, 15.0, error="timeout: no whole answer in time")
+    await opened.settle([Settled(lost, Decision.EXHAUSTED, attempt)])
+    yield opened
+    await opened.close()
+
+
+async def shown(desk: Desk, *options: str) -> list[tuple[str, str, str]]:
+    """Return watch, sequence and status of what is listed."""
+    found = (await desk.run("deliveries", *options, "--json")).json
+    assert isinstance(found, list)
+    rows = [row for row in found if isinstance(row, dict)]
+    return [(str(row["watch"]), str(row["sequence"]), str(row["status"])) for row in rows]
+
+
+def said(done: Done) -> tuple[int, str, str]:
+    return done.status, done.out, done.err
+
+
+async def test_what_was_sent_is_listed_with_why_it_failed_and_when_it_goes_again(
+    desk: Desk, store: SqliteStore
+) -> None:
+    done = await desk.run("deliveries")
+    lines = [re.split(r"  +", line) for line in done.out.splitlines()]
+    status = "watch.status.changed"
+    assert (done.status, done.err) == (0, "")
+    assert lines == [
+        ["EVENT", "TYPE", "WATCH", "SEQ", "WEBHOOK", "STATUS", "ATTEMPTS", "LAST", "ANSWER", "NEXT"],
+        ["evt_uid-done_1", status, "done", "1", "ops", "delivered", "1", "2026-11-23T12:00:01Z", "204", "-"],
+        [
+            *("evt_uid-stuck_1", status, "stuck", "1", "ops", "waiting", "2", "2026-11-23T12:00:31Z"),
+            *("500 Internal Server Error", "2026-11-23T12:01:01Z"),
+        ],
+        ["evt_uid-stuck_2", status, "stuck", "2", "ops", "waiting", "0", "-", "-", "2026-11-23T12:00:02Z"],
+        [
+            *("evt_uid-lost_1", status, "lost", "1", "ops", "exhausted", "0", "2026-11-23T12:00:01Z"),
+            *("timeout: no whole answer in time", "-"),
+        ],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--status", "delivered"], ["done"]),
+        (["--status", "exhausted"], ["lost"]),
+        (["--webhook", "other"], []),
+        (["--watch", "stuck"], ["stuck", "stuck"]),
+        (["--event", "evt_uid-lost_1"], ["lost"]),
+        (["--since", "3650d"], ["done", "stuck", "stuck", "lost"]),
+    ],
+)
+async def test_the_list_is_narrowed_by_what_is_asked(
+    desk: Desk, store: SqliteStore, options: list[str], expected: list[str]
+) -> None:
+    assert [watch for watch, _, _ in await shown(desk, *options)] == expected
+
+
+async def test_a_list_that_is_cut_off_says_so(desk: Desk, store: SqliteStore) -> None:
+    done = await desk.run("deliveries", "--limit", "2")
+    assert (done.status, len(done.out.splitlines())) == (0, 3)
+    assert done.err == "only the first 2 are shown: --limit shows more, --since fewer\n"
+
+
+async def test_of_one_event_each_failed_attempt_is_shown_and_nothing_reaches_the_terminal_raw(
+    desk: Desk, store: SqliteStore
+) -> None:
+    [watch] = await added(store, a_watch("evil"))
+    await told(store, watch, events=1)
+    head = await head_of(store, watch="evil")
+    attempt = Attempt(
+        *(1, head.due_at, 0.25, 302, "192.0.2.1:443", {"location": "http://169.254.169.254/\x1b[2J"}, HOSTILE),
+        timing=Timing(dns=0.001, connect=0.002, tls=0.03, first_byte=0.2),
+    )
+    await store.settle([Settled(head, Decision.RETRY, attempt)])
+    done = await desk.run("deliveries", "--event", "evt_uid-evil_1")
+    assert (done.status, done.err) == (0, "")
+    assert re.sub(r"2026-11-23T| \([^)]* ago\)| \(in [^)]*\)", "", done.out).splitlines() == [
+        "evt_uid-evil_1 watch.status.changed to ops, of evil #1",
+        "  attempt 1  12:00:01Z  302  from 192.0.2.1:443",
+        "    took 250 ms (dns 1 ms, connect 2 ms, tls 30 ms, first byte 200 ms)",
+        "    location: http://169.254.169.254/\\x1b[2J",
+        "    \\x1b]0;owned\\x07\\x1b[2Jno\\r\\nwatcher: all is well\\x00\\xff",
+        "  waiting, attempts: 0, last 12:00:01Z: 302, next 12:00:01Z",
+    ]
+
+
+async def test_programs_get_the_attempts_of_one_event_too(desk: Desk, store: SqliteStore) -> None:
+    found = (await desk.run("deliveries", "--event", "evt_uid-stuck_1", "--json")).json
+    failed = {
+        "at": "2026-11-23T12:00:31.123456Z",
+        "duration": 0.25,
+        "status": 500,
+        "address": "192.0.2.1",
+        "headers": {"server": "nginx"},
+        "body": "sorry",
+        "error": "500 Internal Server Error",
+        "timing": {"dns": 0.01, "connect": None, "tls": None, "first_byte": 0.2},
+    }
+    assert isinstance(found, list)
+    [row] = found
+    assert isinstance(row, dict)
+    assert {key: value for key, value in row.items() if key != "id"} == {
+        "webhook": "ops",
+        "event_id": "evt_uid-stuck_1",
+        "type": "watch.status.changed",
+        "watch": "stuck",
+        "sequence": 1,
+        "status": "waiting",
+        "attempts": 2,
+        "due_at": "2026-11-23T12:01:01.123456Z",
+        "last_at": "2026-11-23T12:00:31.123456Z",
+        "last_status": 500,
+        "last_error": "500 Internal Server Error",
+        "duration": 0.25,
+        "failed": [{"number": 1, **failed, "at": "2026-11-23T12:00:01.123456Z"}, {"number": 2, **failed}],
+    }
+
+
+# --- replay ---------------------------------------------------------------------------------------------------
+
+
+def wanted(intents: list[Intent]) -> list[Replay]:
+    return [intent for intent in intents if isinstance(intent, Replay)]
+
+
+async def test_events_are_wanted_again_by_their_ids(desk: Desk, store: SqliteStore) -> None:
+    done = await desk.run("replay", "--event", "evt_uid-done_1", "evt_uid-lost_1", "--event", "evt_uid-done_1")
+    assert said(done) == (
+        0,
+        "to send again: 2 events, at most 100 a second; the running daemon begins within a second\n",
+        "",
+    )
+    [replay] = wanted(await store.intents())
+    assert replay == Replay(replay.id, 100, ("evt_uid-done_1", "evt_uid-lost_1"))
+
+
+async def test_all_that_a_webhook_is_for_is_wanted_by_the_filters_of_its_section(
+    desk: Desk, store: SqliteStore
+) -> None:
+    began = datetime.now(UTC)
+    done = await desk.run("replay", "--webhook", "ops", "--since", "1h", "--status", "exhausted", "--rate", "5")
+    assert (done.status, done.err) == (0, "")
+    [replay] = wanted(await store.intents())
+    assert replay.since is not None
+    assert timedelta(0) <= replay.since - (began - timedelta(hours=1)) < timedelta(minutes=1)
+    assert replay == Replay(
+        replay.id,
+        5,
+        webhook="ops",
+        since=replay.since,
+        exhausted=True,
+        types=(EventType.MESSAGE, EventType.FINISHED),
+        providers=("d7",),
+    )
+
+
+async def test_without_a_daemon_the_next_one_does_it(desk: Desk, store: SqliteStore) -> None:
+    await store.close()
+    done = await desk.run("replay", "--event", "evt_uid-done_1")
+    assert said(done) == (
+        0,
+        "to send again: 1 event, at most 100 a second; no daemon is running, the next one does it\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--event", "evt_x"], "there is no event 'evt_x', or it was for no webhook"),
+        (["--webhook", "opps", "--since", "1h"], "there is no webhook 'opps'; expected one of ops"),
+    ],
+)
+async def test_what_nobody_knows_is_not_replayed(
+    desk: Desk, store: SqliteStore, options: list[str], problem: str
+) -> None:
+    assert said(await desk.run("replay", *options)) == (1, "", f"watcher: {problem}\n")
+    assert await store.intents() == []
+
+
+async def test_deliveries_of_an_event_that_nobody_knows(desk: Desk, store: SqliteStore) -> None:
+    problem = "watcher: there is no event 'evt_x', or it was for no webhook\n"
+    assert said(await desk.run("deliveries", "--event", "evt_x")) == (1, "", problem)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["evt_uid-done_1"],
+        ["--webhook", "ops"],
+        ["--event", "evt_uid-done_1", "--webhook", "ops", "--since", "1h"],
+        ["--webhook", "ops", "--since", "1h", "evt_uid-done_1"],
+        ["--webhook", "ops", "--since", "soon"],
+        ["--webhook", "ops", "--since", "1h", "--status", "waiting"],
+        ["--event", "evt_uid-done_1", "--rate", "0"],
+    ],
+)
+async def test_a_replay_that_cannot_be_meant_so_is_wrong_usage(desk: Desk, options: list[str]) -> None:
+    done = await desk.run("replay", *options)
+    assert (done.status, done.out, desk.database.exists()) == (2, "", False)
+
+
+async def test_what_only_reads_makes_no_store(desk: Desk) -> None:
+    for command in (["deliveries"], ["replay", "--event", "evt_x"], ["webhook", "list"]):
+        done = await desk.run(*command)
+        assert (done.status, done.out, desk.database.exists()) == (1, "", False)
+        assert "watcher.db does not exist" in done.err

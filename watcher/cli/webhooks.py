@@ -1,0 +1,105 @@
+"""`watcher webhook`: how the webhooks stand, a test POST to one, and whether anything is sent to it at all."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from watcher.cli.open import configuration, in_loop, named_or_origin, records, resolved, unwritten
+from watcher.cli.watches import Json
+
+app = typer.Typer(help="Where events are sent to.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a [webhooks.…] section.")]
+Secret = Annotated[
+    str | None, typer.Option("--secret", metavar="env:NAME", help="Sign with this one, not with the section's.")
+]
+
+
+@app.command("list")
+@in_loop
+async def list_(context: typer.Context, as_json: Json = False) -> None:
+    """List webhooks: where they lead, how they stand, and what waits."""
+    from watcher.cli import text
+    from watcher.cli.standing import sentence, standings
+
+    now = datetime.now(UTC)
+    async with records(context) as store:
+        endpoints, overview = await store.endpoints(), await store.overview()
+    rows = standings(configuration(context).webhooks, endpoints, overview, now=now)
+    if as_json:
+        text.json(rows)
+        return
+    text.table(
+        ["NAME", "URL", "WAITING", "OLDEST", "GIVEN UP", "LAST GOOD", "STATE"],
+        ((r.name, r.url, r.waiting, r.oldest_waiting, r.exhausted, r.last_good_at, sentence(r, now=now)) for r in rows),
+    )
+
+
+@app.command("test")
+@in_loop
+async def send(context: typer.Context, name: Name, secret: Secret = None) -> None:
+    """Send a signed test event to a webhook, and print what it answers; exit status 1 if it does not take it."""
+    from watcher.cli.checkup import answer
+    from watcher.clock import SystemClock
+    from watcher.doctor import send_test
+    from watcher.errand import AGENT
+
+    trial = await send_test(resolved(context, name, secret=secret), clock=SystemClock(), agent=AGENT)
+    for line in answer(trial):
+        typer.echo(line)
+    if not trial.is_accepted:
+        raise typer.Exit(1)
+
+
+@app.command()
+@in_loop
+async def doctor(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(metavar="URL|NAME", help="Any address, or the name of a section.")],
+    secret: Secret = None,
+    as_json: Json = False,
+) -> None:
+    """Examine a receiver: DNS, addresses, TLS, latency, redirects, a signed test event; and say what to do."""
+    from watcher.cli import text
+    from watcher.cli.checkup import advice, screen
+    from watcher.clock import SystemClock
+    from watcher.doctor import examine
+    from watcher.errand import AGENT
+
+    is_url = "://" in url
+    webhook = unwritten(url, secret=secret) if is_url else resolved(context, url, secret=secret)
+    found = await examine(webhook, clock=SystemClock(), agent=AGENT)
+    if as_json:
+        text.json({"url": webhook.url.partition("?")[0], **text.fields(found), "advice": advice(found, webhook)})
+    else:
+        for line in screen(found, webhook):
+            typer.echo(line)
+    if found.trial is None or not found.trial.is_accepted:
+        raise typer.Exit(1)
+
+
+@app.command()
+@in_loop
+async def enable(context: typer.Context, name: Name) -> None:
+    """Send to a webhook again, from where it stopped; ends a pause as well."""
+    await _switch(context, name, on=True)
+
+
+@app.command()
+@in_loop
+async def disable(context: typer.Context, name: Name) -> None:
+    """Send nothing to a webhook any more; what is for it waits."""
+    await _switch(context, name, on=False)
+
+
+async def _switch(context: typer.Context, name: str, *, on: bool) -> None:
+    from watcher import errand
+    from watcher.core.intent import Switch
+
+    config = configuration(context)
+    named_or_origin(config, name)
+    await errand.want(config, Switch(0, name, on))
+    is_done = await errand.carry_out(config)
+    done = "enabled" if on else "disabled"
+    typer.echo(f"{name}  {done}" if is_done else f"{name}  {done} within a second, by the running daemon")

@@ -1,0 +1,36 @@
+"""Watches and events as programs are shown them: the same keys in `--json` and in the API. Data only."""
+
+import orjson
+
+from watcher.core.model import State, Watch
+from watcher.core.rows import EventRow
+
+
+def shown_watch(watch: Watch) -> dict[str, object]:
+    """Return what is shown of a watch."""
+    last, trouble = watch.snapshot, watch.trouble
+    return {
+        "id": watch.id,
+        "provider": watch.provider,
+        "params": dict(watch.params),
+        "labels": dict(watch.labels),
+        "webhooks": list(watch.webhooks) if watch.webhooks is not None else None,
+        "state": last.state if last else State.PENDING,
+        "status": last.status if last else None,
+        "progress": last.progress if last else None,
+        "messages": {key: mark.status for key, mark in last.messages.items()} if last else {},
+        "trouble": trouble.reason if trouble else None,
+        "outcome": watch.ending,
+        "sequence": watch.sequence,
+        "submitted_at": watch.submitted_at,
+        "accepted_at": watch.accepted_at,
+        "changed_at": watch.changed_at,
+        "deadline_at": watch.deadline_at,
+        "finished_at": watch.finished_at,
+    }
+
+
+def shown_event(row: EventRow) -> dict[str, object]:
+    """Return an event: its body, its id, and its cursor."""
+    body: dict[str, object] = orjson.loads(row.event.body)
+    return {"id": row.event.id, "cursor": row.cursor, **body}

@@ -1,0 +1,127 @@
+"""What a command does by itself, straight in the store or at a provider, whether a daemon runs or not."""
+
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from watcher import __version__
+from watcher.ask import Answered, Asker
+from watcher.clock import SystemClock
+from watcher.config import Config
+from watcher.core.errors import StoreBusyError
+from watcher.core.intent import Intent
+from watcher.core.model import Final, Params
+from watcher.core.rows import Admission, Arrival
+from watcher.core.wire import NoAnswer, Request, Response
+from watcher.feed import Feed
+from watcher.http.address import Tcp
+from watcher.intake import Desk
+from watcher.outbox import Outbox
+from watcher.ports import Clock, Item, Provider, Transport
+from watcher.posting import guard_of
+from watcher.record import Recorder
+from watcher.stores.sqlite import SqliteStore
+from watcher.transport import open_transport
+
+AGENT = f"watcher/{__version__}"
+
+
+def own_of(config: Config) -> frozenset[tuple[IPv4Address | IPv6Address, int]]:
+    """Return where we listen ourselves, which no caller may have us call; a name is every address of this machine."""
+    address = config.watcher.address
+    if not isinstance(address, Tcp):
+        return frozenset()
+    try:
+        return frozenset({(ip_address(address.host), address.port)})
+    except ValueError:
+        return frozenset({(IPv4Address(0), address.port)})
+
+
+def desk_of(config: Config, *, clock: Clock) -> Desk:
+    """Return what checks requests against a configuration."""
+    guard = guard_of(config.callbacks, own=own_of(config)) if config.callbacks else None
+    return Desk(config.providers, frozenset(config.webhooks), clock, config.callbacks, guard)
+
+
+async def add(config: Config, item: Item, *, source: str) -> tuple[Arrival, Admission]:
+    """Take one request straight into the store, daemon running or not; a running one polls it within a second.
+
+    Raises:
+        StoreError: it is not in the store.
+
+    """
+    store = await SqliteStore.open(config.watcher.database)
+    try:
+        desk = desk_of(config, clock=SystemClock())
+        arrival = desk.read(item, source=source)
+        (admission,) = await store.add([arrival])
+        return arrival, admission
+    finally:
+        await store.close()
+
+
+async def want(config: Config, intent: Intent) -> None:
+    """Write what is wanted of the owner, daemon running or not.
+
+    Raises:
+        StoreError: it is not in the store.
+
+    """
+    store = await SqliteStore.open(config.watcher.database)
+    try:
+        await store.want(intent)
+    finally:
+        await store.close()
+
+
+async def carry_out(config: Config) -> bool:
+    """Carry out what is asked of the owner, if there is none: then this process is it for a moment.
+
+    Returns:
+        False if a daemon runs, which does it itself.
+
+    """
+    store = await SqliteStore.open(config.watcher.database)
+    try:
+        await store.lease()
+        clock = SystemClock()
+        # Not opened: nothing is sent from here.
+        outbox = Outbox(config.webhooks, callbacks=config.callbacks, store=store, clock=clock, agent=AGENT)
+        recorder = Recorder(store=store, webhooks=config.webhooks, callbacks=config.callbacks, wake=outbox.wake)
+        feed = Feed({}, store=store, recorder=recorder, outbox=outbox, clock=clock)
+        for intent in await store.intents():
+            await feed.carry_out(intent)
+    except StoreBusyError:
+        return False
+    finally:
+        await store.close()
+    return True
+
+
+class _Overheard:
+    """A transport that keeps the HTTP status of the last answer."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.status: int | None = None
+
+    async def send(self, request: Request, *, within: timedelta) -> Response | NoAnswer:
+        """Send one request; see `ports.Transport`."""
+        answer = await self._transport.send(request, within=within)
+        self.status = answer.status if isinstance(answer, Response) else None
+        return answer
+
+
+async def probe(provider: Provider, params: Params) -> tuple[int | None, Final]:
+    """Ask once, as the daemon would; return the last answer's HTTP status and what it means. Nothing is kept.
+
+    Raises:
+        RequestError: the params name no operation there.
+
+    """
+    provider.check(params)
+    async with open_transport() as opened:
+        transport = _Overheard(opened)
+        polled = await Asker(provider, transport=transport, clock=SystemClock()).poll(params, digest=None)
+    if not isinstance(polled, Answered):
+        raise TypeError("an answer cannot be unchanged where none was seen before")
+    return transport.status, polled.outcome

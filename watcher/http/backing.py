@@ -1,0 +1,31 @@
+"""What stands behind the API: the store, the desk, and what is asked of the daemon around it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from watcher.bell import Bell
+from watcher.core.webhook_section import Webhook
+from watcher.http.news import News
+from watcher.intake import Desk
+from watcher.ports import Records, Store
+
+
+@dataclass(slots=True)
+class Backing:
+    """One daemon, as its API sees it. A reload puts a new `desk` and new `webhooks` in.
+
+    `feed` is rung when a request was stored; `news` rings when an event was. `metrics` makes Prometheus text.
+    `lack` says what there is too little of to take more requests in; None while there is room.
+    `is_well`: do the loops turn? `is_ready`: is everything loaded, and nothing stopping?
+    """
+
+    store: Store
+    records: Records
+    desk: Desk
+    webhooks: Mapping[str, Webhook]
+    feed: Bell
+    metrics: Callable[[], bytes]
+    lack: Callable[[], str | None]
+    is_well: Callable[[], bool]
+    is_ready: Callable[[], bool]
+    news: News = field(default_factory=News)

@@ -1,0 +1,88 @@
+"""The loop: what only time changes in the store. Lanes that were held up go on; what is old is forgotten."""
+
+from datetime import timedelta
+
+import anyio
+import structlog
+
+from watcher import metrics
+from watcher.bell import Bell
+from watcher.core.delivery import Decision
+from watcher.core.errors import StoreError
+from watcher.outbox import Outbox
+from watcher.ports import Clock, Store
+
+LOOK_EVERY = 1.0
+COUNT_EVERY = 10.0
+SHARE = 0.01  # of its time the store counts at most: a million that wait take 0.1 s, in which nobody else reads
+PRUNE_EVERY = 60.0
+ROWS = 500  # of one step, so that nobody waits long behind it
+BREATH = 0.1  # between two steps
+IDS_FOR = timedelta(days=365)
+STALL = 60.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Keeper:
+    """Keeps the store in order and in bounds: nothing older than `keep`, but for the ids of watches, for a year."""
+
+    def __init__(self, *, keep: timedelta, store: Store, outbox: Outbox, clock: Clock) -> None:
+        self._keep = keep
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._bell = Bell()
+        self._count_at = clock.monotonic()
+        self._prune_at = clock.monotonic() + PRUNE_EVERY
+        self._stopping = False
+        self._is_slow = False
+        self._turned_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Look every second until stopped."""
+        while not self._stopping:
+            self._turned_at = self._clock.monotonic()
+            try:
+                if await self._store.loosen(now=self._clock.now()):
+                    self._outbox.wake_all()
+                if self._turned_at >= self._count_at:
+                    await self._count()
+                if self._turned_at >= self._prune_at:
+                    await self._prune()
+                self._is_slow = False
+            except StoreError as error:
+                if not self._is_slow:
+                    log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+                self._is_slow = True
+            await self._bell.wait(at_most=LOOK_EVERY)
+
+    @property
+    def is_turning(self) -> bool:
+        """Has it come round lately?"""
+        return self._clock.monotonic() - self._turned_at < STALL
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping = True
+        self._bell.ring()
+
+    async def _count(self) -> None:
+        began = self._clock.monotonic()
+        await self._outbox.count()
+        took = self._clock.monotonic() - began
+        self._count_at = began + max(COUNT_EVERY, took / SHARE)
+
+    async def _prune(self) -> None:
+        """Forget in small steps, with a breath between them, until nothing is left that is old."""
+        now = self._clock.now()
+        rows = ROWS
+        while rows >= ROWS and not self._stopping:
+            self._turned_at = self._clock.monotonic()
+            pruned = await self._store.prune(before=now - self._keep, ids_before=now - IDS_FOR, limit=ROWS)
+            for webhook, number in pruned.given_up.items():
+                metrics.DELIVERIES.labels(self._outbox.label(webhook), Decision.EXHAUSTED).inc(number)
+                log.error("delivery.exhausted", webhook=webhook, deliveries=number, reason="waited longer than `keep`")
+            rows = pruned.rows
+            await anyio.sleep(BREATH)
+        self._prune_at = self._clock.monotonic() + PRUNE_EVERY
