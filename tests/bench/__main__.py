@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import structlog
 
-from bench import changes, deliveries, fuzz, intake_file, intake_nats, intake_redis, polls
+from bench import changes, deliveries, fuzz, intake_file, intake_http, intake_nats, intake_redis, polls
 from bench.peer import answering
 
 PAIRS = 3
@@ -21,6 +21,12 @@ MEASUREMENTS = {
     "intake: file": (intake_file.file, intake_file.bare_file, "a loop over the file's lines"),
     "intake: directory": (intake_file.directory, intake_file.bare_directory, "list, read, rename"),
     "intake: nats": (intake_nats.ours, intake_nats.bare, "the same source without a store"),
+    "intake: HTTP, one by one": (
+        intake_http.one_by_one,
+        intake_http.bare_one_by_one,
+        "an aiohttp server that drops them",
+    ),
+    "intake: HTTP, in lists": (intake_http.in_lists, intake_http.bare_in_lists, "the same"),
     "intake: redis": (intake_redis.ours, intake_redis.bare, "bare redis-py, XREADGROUP and XACK"),
 }
 

@@ -251,6 +251,18 @@ async def test_without_order_what_waits_of_any_watch_goes_in_one_post(outbox: Ou
     assert await rows(tmp_path, status="delivered") == [("delivered", 2)] * 16 + [("delivered", 1)] * 4
 
 
+async def test_what_waits_of_several_watches_goes_together_however_few_and_a_batch_is_never_in_flight_twice(
+    outbox: Outbox,
+) -> None:
+    outbox.transport.script("ops", Answer(500, takes=1), Answer(204, takes=1))
+    await outbox.tell(*IDS[:6])
+    async with turning(await outbox.pump(batch=16, order="none", concurrency=8)):
+        await anyio.sleep(10)
+
+    posts = [sorted(members(sent.request)) for sent in outbox.transport.sent]
+    assert posts == [[(each, 1) for each in IDS[:6]]] * 2
+
+
 async def test_a_batch_that_is_too_large_is_halved_until_it_fits(outbox: Outbox, tmp_path: Path) -> None:
     outbox.transport._otherwise = lambda request: Answer(413) if len(members(request)) > 2 else GOOD
     await outbox.tell("w", events=8)

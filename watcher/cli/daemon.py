@@ -30,6 +30,7 @@ def run(context: typer.Context) -> None:
             log.error("config.rejected", error=problem)  # noqa: TRY400  # a user's mistake needs no traceback
         raise typer.Exit(2) from None
     _log_as(config)
+    _raise_limit()
     try:
         anyio.run(
             lambda: app.run(config, read_again=lambda: _log_as(configuration(context, resolve=True))),
@@ -41,6 +42,14 @@ def run(context: typer.Context) -> None:
     except Exception:  # a bug in a loop ends the process, and systemd starts it again
         log.exception("daemon.fault")
         raise typer.Exit(1) from None
+
+
+def _raise_limit() -> None:
+    """Take as many file handles as we may have: each connection needs one."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _log_as(config: "Config") -> "Config":
