@@ -34,7 +34,8 @@ units: $(READY)  ## what systemd says of the unit (needs systemd)
 
 chaos: $(READY)  ## kill -9 again and again, ten thousand requests a source: some five minutes
 	CHAOS=1 timeout 1200 $(RUN)/python -m pytest -s -q tests/daemon/test_kill.py tests/daemon/test_kill_files.py \
-	  tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py tests/daemon/test_deliveries_kill.py
+	  tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py tests/daemon/test_deliveries_kill.py \
+	  tests/loops/test_deliver_many.py
 
 format: $(READY) ## what ruff can mend by itself
 	$(RUN)/ruff check --fix

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from make import whsec
 from running import Stage, stage, stop
+from scale import scaled
 from strict_receiver import GOOD, HANGING_UP, Post, StrictReceiver
 
 from watcher.core.model import Event, EventType, Json
@@ -19,7 +20,7 @@ from watcher.demo.pretend import Reply, serving
 from watcher.stores.sqlite_records import SqliteRecords
 
 SEED = 20261123
-KILLS = 15
+KILLS = scaled(9, long=15)
 WATCHES = 10
 MESSAGES = 10
 SECRETS = {"old": whsec(b"the secret that goes away"), "new": whsec(b"the secret that takes over")}

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -110,7 +111,10 @@ def test_watching_leaves_nothing_open_and_says_nothing(
 
 def watchers() -> tuple[int, int]:
     """Count this process's threads and descriptors that watch."""
-    threads = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    threads = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we look
+            threads.append((task / "comm").read_text())
     files = [file.readlink().name for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
     return sum("notify" in name for name in threads), sum("inotify" in name for name in files)
 
