@@ -26,6 +26,11 @@ class Done:
         return found
 
     @property
+    def lines(self) -> list[Json]:
+        """Return what is said as JSON, a line each."""
+        return [orjson.loads(line) for line in self.out.splitlines()]
+
+    @property
     def facts(self) -> list[tuple[str, str]]:
         """Return the lines `name: value`, in order."""
         pairs = (line.partition(":") for line in self.out.partition("\n\n")[0].splitlines())
@@ -47,10 +52,11 @@ class Desk:
     def database(self) -> Path:
         return self.folder / "watcher.db"
 
-    async def run(self, *arguments: str) -> Done:
-        """Run a command in the folder, whose configuration it finds by itself."""
+    async def run(self, *arguments: str, written: bytes = b"") -> Done:
+        """Run a command in the folder, whose configuration it finds by itself, with this on its standard input."""
         done: subprocess.CompletedProcess[bytes] = await anyio.run_process(
             [sys.executable, "-m", "watcher", *arguments],
+            input=written,
             check=False,
             cwd=self.folder,
             env={"PATH": os.environ["PATH"], "COLUMNS": "200", **self.environ},

@@ -156,6 +156,9 @@ class ScriptedSource:
     async def give_back(self, batch: Batch) -> None:
         self.returned.append(batch)
 
+    async def probe(self) -> None:
+        self._raise()
+
     async def close(self) -> None:
         self.is_closed = True
 

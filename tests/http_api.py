@@ -25,6 +25,7 @@ from watcher.http.address import Address, Tcp, Unix
 from watcher.http.backing import Backing
 from watcher.http.server import HttpServer
 from watcher.intake import Desk
+from watcher.lately import Outlook
 from watcher.providers.d7 import D7
 from watcher.stores.sqlite import SqliteStore
 from watcher.stores.sqlite_records import SqliteRecords
@@ -109,6 +110,7 @@ class Daemon:
     is_ready: bool = True
     lack: str | None = None
     metrics: list[Exception] = field(default_factory=list)
+    outlooks: dict[str, Outlook] = field(default_factory=dict)
     rung: Bell = field(default_factory=Bell)
     steps: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -124,6 +126,7 @@ class Daemon:
             lack=lambda: self.lack,
             is_well=lambda: self.is_well,
             is_ready=lambda: self.is_ready,
+            outlook=lambda watch: self.outlooks.get(watch.id),
         )
 
     def _metrics(self) -> bytes:

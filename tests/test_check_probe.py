@@ -141,9 +141,9 @@ async def test_a_probe_of_nobody_says_that_there_was_no_answer(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--probe"], "expected --probe and --provider together"),
-        (["--provider", "jobs"], "expected --probe and --provider together"),
-        (["--param", "id=7"], "and --param only with them"),
+        (["--provider", "jobs"], "expected --provider only beside --probe"),
+        (["--param", "id=7"], "and --param only with both"),
+        (["--probe", "--param", "id=7"], "and --param only with both"),
         (["--probe", "--provider", "job"], "provider 'job' is not configured; expected one of jobs"),
         (["--probe", "--provider", "jobs"], "params: id: missing; the url names id"),
         (["--probe", "--provider", "jobs", "--param", "id"], "expected params as key=value"),

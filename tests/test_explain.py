@@ -12,12 +12,16 @@ import anyio
 import orjson
 import pytest
 from make import after, terms, watch
+from nats_server import free_port
+from readme import block
+from running import stage
 from store_values import a_step, a_watch, added
 
 from watcher.cli.explain import Known, screen
 from watcher.core.event import provider_changed
 from watcher.core.explain import Account, next_asked
-from watcher.core.model import Condition, Ending, Reason, Snapshot, State, Trouble, Watch
+from watcher.core.model import Condition, Ending, Json, Reason, Snapshot, State, Trouble, Watch
+from watcher.http.models import LastAnswer, Next
 from watcher.stores.sqlite import SqliteStore
 
 CONFIG = """
@@ -41,10 +45,50 @@ PAUSED = replace(ACCOUNT, condition=Condition("d7", "uid", paused_until=after("1
 DOWN = replace(ACCOUNT, condition=Condition("d7", "uid", 1, Reason.UNREACHABLE, after("1m")))
 
 
-def told(of: Watch, account: Account | None = ACCOUNT, *, daemon: str | None = "process 7", at: str = "5m") -> str:
+LAST = LastAnswer(
+    at=after("160s"),
+    outcome="seen",
+    http_status=200,
+    detail=None,
+    body='{"status":"RUNNING","progress":40}\n',
+    is_whole=True,
+)
+NEXT = Next(
+    id="order-42",
+    provider="d7",
+    due_at=after("312s"),
+    in_flight=False,
+    ahead=0,
+    provider_free_at=None,
+    paused_until=None,
+    down=None,
+    failures=0,
+    last_answer=LAST,
+)
+
+
+TIMED_OUT = LAST.model_copy(
+    update={"outcome": "broken", "http_status": None, "detail": "no whole answer in time", "body": ""}
+)
+HOSTILE = LAST.model_copy(update={"body": "\x1b]0;owned\x07\nwatcher: all is well", "is_whole": False})
+
+
+def but(**other: object) -> Next:
+    """Return what the daemon says, but for this."""
+    return NEXT.model_copy(update=other)
+
+
+def told(
+    of: Watch,
+    account: Account | None = ACCOUNT,
+    *,
+    daemon: str | None = "process 7",
+    at: str = "5m",
+    next: Next | None = None,
+) -> str:
     """Return what is shown of a watch at a moment."""
     answer = next_asked(of, account, is_running=daemon is not None, now=after(at))
-    return "\n".join(screen(Known(of, account, daemon, after(at), answer)))
+    return "\n".join(screen(Known(of, account, daemon, after(at), answer, next)))
 
 
 def test_one_screen_says_it_all() -> None:
@@ -64,6 +108,10 @@ daemon:    process 7
 Only the running daemon knows what else can delay it (failures since a success),
 and the last answer as it came."""
     )
+
+
+def test_with_what_the_daemon_says_it_is_the_screen_of_the_readme() -> None:
+    assert f"$ watcher explain order-42\n{told(SEEN, next=NEXT)}\n" == block("console", "Commands")
 
 
 def test_how_and_when_it_ended() -> None:
@@ -131,6 +179,31 @@ ended:     succeeded, 07:31:40Z (3m 20s ago)"""
         ),
         pytest.param(told(SEEN, None), "not asked: the configuration has no [providers.d7]", id="no-section"),
         pytest.param(told(SEEN, daemon=None), "not asked: no daemon is running", id="no-daemon"),
+        pytest.param(told(SEEN, next=but(due_at=None, in_flight=True)), "being asked just now", id="in-flight"),
+        pytest.param(
+            told(SEEN, next=but(due_at=after("4m"), ahead=1234)),
+            "due since 07:34:00Z and waits its turn, as 1,234 others are due before it",
+            id="waits-its-turn",
+        ),
+        pytest.param(
+            told(SEEN, next=but(due_at=after("4m"))), "asked again at once, as nothing changed for 5m", id="overdue"
+        ),
+        pytest.param(
+            told(SEEN, PAUSED, next=but(provider_free_at=after("901s"))),
+            "asked again 07:45:01Z (in 10m 1s), as d7 said to be left alone until 07:45:00Z",
+            id="paused-exactly",
+        ),
+        pytest.param(
+            told(SEEN, DOWN, next=but(provider_free_at=after("310s"), down=Reason.UNREACHABLE)),
+            "asked again when d7 is back: down, unreachable, since 07:31:00Z (4m ago); "
+            "one of its watches asks every 10s to 5m",
+            id="down-exactly",
+        ),
+        pytest.param(
+            told(SEEN, next=but(due_at=None)),
+            "asked again between 07:35:00Z and 07:37:47Z, as nothing changed for 5m",
+            id="the-daemon-does-not-ask",
+        ),
     ],
 )
 def test_the_first_line_is_the_answer(screen: str, answer: str) -> None:
@@ -160,6 +233,20 @@ def test_the_first_line_is_the_answer(screen: str, answer: str) -> None:
         ),
         pytest.param(told(SEEN, None), "provider:  d7, not in the configuration", id="no-section"),
         pytest.param(told(SEEN, daemon=None), "daemon:    none is running", id="no-daemon"),
+        pytest.param(told(SEEN, next=but(failures=2)), "failures:  2 since the last success", id="failures"),
+        pytest.param(
+            told(SEEN, next=but(last_answer=None)),
+            "answered:  nothing yet, or too long ago: a daemon keeps the 1,000 latest answers of each provider",
+            id="no-answer-kept",
+        ),
+        pytest.param(
+            told(SEEN, next=but(last_answer=TIMED_OUT)),
+            "answered:  broken, 07:32:40Z (2m 20s ago): no whole answer in time",
+            id="no-answer-came",
+        ),
+        pytest.param(
+            told(SEEN, next=but(last_answer=HOSTILE)), r"\x1b]0;owned\x07\nwatcher: all is well…", id="hostile-answer"
+        ),
     ],
 )
 def test_each_fact_has_its_line(screen: str, fact: str) -> None:
@@ -251,6 +338,12 @@ async def test_programs_get_the_same_as_json(config: Path, store: SqliteStore) -
         "turn": 0.4,
         "paused_until": None,
         "only_the_daemon_knows": ["failures since the last success", "the last answer as it came"],
+        "due_at": None,
+        "in_flight": None,
+        "ahead": None,
+        "provider_free_at": None,
+        "failures": None,
+        "last_answer": None,
     }
 
 
@@ -267,3 +360,50 @@ async def test_the_moments_of_json_are_the_window(config: Path, store: SqliteSto
 async def test_an_id_that_nobody_knows(config: Path, store: SqliteStore) -> None:
     done = await command(config)
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"watcher: there is no watch 'order-42'\n")
+
+
+# --- the command, beside a daemon that listens ------------------------------------------------------------------
+
+JOB: Json = {"request_id": "job", "total_recipients": 1, "messages": []}
+API = """
+[providers.slow]
+type = "d7"
+base_url = "{url}"
+client_id = "{id}"
+client_secret = "env:T_D7"
+poll = {{ min = "1h", max = "1h" }}
+"""
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:{port}", "unix:http.sock"])
+async def test_the_running_daemon_says_the_very_moment_and_its_last_answer(tmp_path: Path, listen: str) -> None:
+    async with stage(tmp_path) as world:
+        world.vendors.d7.script("job", [(0.0, JOB)])
+        config = anyio.Path(world.config)
+        address = listen.format(port=free_port())
+        text = (await config.read_text()).replace('listen = ""', f'listen = "{address}"\napi_token = "env:T_API"')
+        await config.write_text(text + API.format(url=world.vendors.d7.url, id=world.vendors.d7.client_id))
+        world.environ["T_API"] = "canary-7f3a"
+        async with world.daemon():
+            await world.call("add", "slow", "request_id=job", "--id", "job")
+            await world.until("watch.changed")
+            shown = orjson.loads((await world.call("explain", "job", "--json")).stdout)
+            screen = (await world.call("explain", "job")).stdout.decode()
+            del world.environ["T_API"]
+            unknown = await world.call("explain", "job")
+    answered = datetime.fromisoformat(shown["last_answer"].pop("at"))
+    wait = datetime.fromisoformat(shown["due_at"]) - answered
+    assert timedelta(minutes=59) < wait < timedelta(minutes=61)
+    assert shown["last_answer"] == {
+        "outcome": "seen",
+        "http_status": 200,
+        "detail": None,
+        "body": shown["last_answer"]["body"],
+        "is_whole": True,
+    }
+    assert orjson.loads(shown["last_answer"]["body"]) == JOB
+    assert (shown["in_flight"], shown["failures"], shown["only_the_daemon_knows"]) == (False, 0, [])
+    assert re.match(r"job is asked again \S+Z \(in (59m \d+s|1h)\), as nothing changed for ", screen)
+    assert (unknown.returncode, unknown.stderr) == (0, b"")
+    assert b"Only the running daemon knows" in unknown.stdout
+    assert "canary" not in world.log.read_text() + screen

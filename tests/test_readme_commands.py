@@ -48,7 +48,7 @@ def test_the_table_of_commands_is_the_list_of_help() -> None:
 
 
 def test_what_is_promised_of_json_holds_for_whatever_lists() -> None:
-    listing = {"status", "list", "show", "explain", "events", "deliveries", "rejected"}
+    listing = {"add", "status", "list", "show", "explain", "events", "deliveries", "rejected"}
     listing |= {"webhook list", "webhook doctor"}
     assert {
         name for name in names() if "--json" in CliRunner().invoke(app, [*name.split(), "--help"]).output

@@ -32,6 +32,7 @@ from watcher.systemd import notify, watchdog_seconds
 from watcher.transport import open_transport
 
 STOP_WITHIN = 18.0
+CHANGE_WITHIN = 5.0  # what is in flight longer, at a webhook that hangs, is sent again under the same id
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -105,6 +106,7 @@ class Daemon:
             lack=lambda: self._crew.room.lack if self._crew else None,
             is_well=lambda: self._crew is None or self._crew.is_turning,
             is_ready=lambda: self._is_ready,
+            outlook=lambda watch: self._crew.outlook(watch) if self._crew else None,
         )
 
     async def live(self, signals: AsyncIterator[signal.Signals]) -> None:
@@ -173,13 +175,13 @@ class Daemon:
                 log.info("daemon.stopping", signal=number.name)
                 notify("STOPPING=1")
                 self._is_stopping, self._is_ready = True, False
-                self._end()
+                self._end(within=STOP_WITHIN)
             elif number is signal.SIGINT:
                 self._work.cancel()
 
-    def _end(self) -> None:
+    def _end(self, *, within: float) -> None:
         """End what turns now."""
-        self._work.deadline = anyio.current_time() + STOP_WITHIN
+        self._work.deadline = anyio.current_time() + within
         self._turning.set()
 
     async def _reload(self) -> None:
@@ -200,7 +202,7 @@ class Daemon:
             notify("READY=1")
             return
         self._config = config.pinned(self._config)
-        self._end()
+        self._end(within=CHANGE_WITHIN)
 
     async def _feed_watchdog(self) -> None:
         """Tell systemd that we live, but only while each loop turns."""

@@ -1,7 +1,7 @@
 """One poll of one watch: authorize, send, read, and ask once more where that is needed. It keeps and logs nothing."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
 from http import HTTPStatus
@@ -19,15 +19,21 @@ MOST_SKEW = timedelta(days=366)  # what claims to be further away is no clock
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The very bytes that were seen last: nothing to read, nothing to write."""
+    """The very bytes that were seen last: nothing to read, nothing to write. `answer` is as below."""
+
+    answer: Response | NoAnswer | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a poll brought; `digest` is of its body where the same body again would mean the same."""
+    """What a poll brought; `digest` is of its body where the same body again would mean the same.
+
+    `answer` is the last as it came, for people who look into it; None where a login was refused.
+    """
 
     outcome: Final
     digest: bytes | None = None
+    answer: Response | NoAnswer | None = field(default=None, repr=False, compare=False)
 
 
 Polled: TypeAlias = Unchanged | Answered
@@ -58,10 +64,10 @@ class Asker:
             skew = self._skew
             answer = await self._exchange(request, grant, until=until)
             if isinstance(answer, NoAnswer):
-                return Answered(broken(answer))
+                return Answered(broken(answer), answer=answer)
             known = _digest(answer) if after is None else None
             if known is not None and known == digest:
-                return Unchanged()
+                return Unchanged(answer)
             outcome = self._provider.parse(params, answer, after=after)
             if isinstance(outcome, Ask):
                 request, after = outcome.request, outcome
@@ -72,7 +78,7 @@ class Asker:
             else:
                 if isinstance(outcome, Denied) and outcome.renewable and renewed:
                     self._tokens.hold(outcome)
-                return Answered(outcome, known if isinstance(outcome, Seen) else None)
+                return Answered(outcome, known if isinstance(outcome, Seen) else None, answer)
         return Answered(Broken(Reason.MALFORMED, detail="each answer asks for one more request"))
 
     async def _exchange(self, request: Request, grant: Grant | None, *, until: float) -> Response | NoAnswer:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -43,6 +43,7 @@ def _name(written: str) -> str:
 
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+Section = TypeVar("Section", bound=BaseModel)
 SourceSection: TypeAlias = Annotated[
     FileSection | DirectorySection | NatsSection | RedisSection, Field(discriminator="type")
 ]
@@ -193,8 +194,10 @@ def load(path: Path, *, environ: Mapping[str, str], resolve: bool) -> Config:
     return config
 
 
-def follow(section: Mapping[str, object], *, place: str, folder: Path, environ: Mapping[str, str]) -> Webhook:
-    """Make a webhook of its keys, and follow its own references: for commands that need no other secret.
+def follow(
+    section: Mapping[str, object], *, model: type[Section], place: str, folder: Path, environ: Mapping[str, str]
+) -> Section:
+    """Make one section of its keys, and follow its own references: for commands that need no other secret.
 
     Raises:
         ConfigError: a line for each problem; `place` is written before its key.
@@ -203,9 +206,9 @@ def follow(section: Mapping[str, object], *, place: str, folder: Path, environ: 
     table = dict(section)
     context = {"folder": folder, "environ": environ, "resolve": _resolver(folder, environ=environ)}
     try:
-        return Webhook.model_validate(table, context=context)
+        return model.model_validate(table, context=context)
     except ValidationError as error:
-        wrong = problems(error, table=table, model=Webhook)
+        wrong = problems(error, table=table, model=model)
         raise ConfigError("\n".join(f"{place}{dotted(keys)}: {text}" for keys, text in wrong)) from None
 
 

@@ -9,11 +9,12 @@ import anyio
 
 from watcher import metrics
 from watcher.config import Config
-from watcher.core.model import Condition
+from watcher.core.model import Condition, Watch
 from watcher.errand import AGENT
 from watcher.feed import Feed
 from watcher.intake import Desk, Intake
 from watcher.keep import Keeper
+from watcher.lately import Outlook
 from watcher.outbox import Outbox
 from watcher.poll import Poller
 from watcher.ports import Clock, Source, Store, Transport
@@ -42,14 +43,14 @@ class Crew:
     feed: Feed
     keeper: Keeper
     room: Room
-    pollers: Sequence[Poller]
+    pollers: Mapping[str, Poller]
     intakes: Sequence[Intake]
     outbox: Outbox
 
     @property
     def taking(self) -> list[Loop]:
         """The loops that stop first."""
-        return [*self.intakes, self.feed, self.keeper, self.room, *self.pollers]
+        return [*self.intakes, self.feed, self.keeper, self.room, *self.pollers.values()]
 
     @property
     def is_turning(self) -> bool:
@@ -58,7 +59,12 @@ class Crew:
 
     def metrics(self) -> bytes:
         """Return what `GET /metrics` shows."""
-        return metrics.text([self.feed, *self.pollers, self.outbox])
+        return metrics.text([self.feed, *self.pollers.values(), self.outbox])
+
+    def outlook(self, watch: Watch) -> Outlook | None:
+        """Say when a watch is asked next; None where nobody asks."""
+        poller = self.pollers.get(watch.provider)
+        return None if poller is None else poller.outlook(watch.uid)
 
     async def work(self, stopping: anyio.Event) -> None:
         """Turn all loops; then stop them in order: first what takes work in, then what delivers."""
@@ -114,4 +120,4 @@ async def assemble(  # noqa: PLR0913  # all that the loops are wired to
         Intake(name, source, desk=desk, store=store, feed=feed.bell, room=room) for name, source in sources.items()
     ]
     keeper = Keeper(keep=config.watcher.keep, store=store, outbox=outbox, clock=clock)
-    return Crew(feed, keeper, room, list(pollers.values()), intakes, outbox)
+    return Crew(feed, keeper, room, pollers, intakes, outbox)

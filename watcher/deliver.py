@@ -127,21 +127,21 @@ class Pump:
             parcel = await self._at_hand.take(again=again, avoid=self._outlet.is_probed, now=self._now())
             if parcel:
                 self._outlet.begin(parcel[0].event.uid, again=again)
-                sending.start_soon(self._send, parcel, again, name=f"deliver {parcel[0].id}")
+                sending.start_soon(self._send, parcel, again, self._now(), name=f"deliver {parcel[0].id}")
         return LONGEST_NAP
 
-    async def _send(self, parcel: Sequence[Delivery], again: bool) -> None:  # noqa: FBT001  # start_soon has no keywords
+    async def _send(self, parcel: Sequence[Delivery], again: bool, began_at: datetime) -> None:  # noqa: FBT001  # start_soon has no keywords
         """Make one POST; a bug in one delivery stays with that delivery."""
         try:
-            await self._attempt(parcel, again=again)
+            await self._attempt(parcel, again=again, began_at=began_at)
         except Exception:
             log.exception("daemon.fault", webhook=self.known.name, event_id=parcel_id(parcel))
             self._outlet.abandon(again=again)
             self._at_hand.shun(parcel, until=self._now() + AFTER_A_FAULT)
         self._bell.ring()
 
-    async def _attempt(self, parcel: Sequence[Delivery], *, again: bool) -> None:
-        head, began_at, sent_at = parcel[0], self._now(), self._clock.now()
+    async def _attempt(self, parcel: Sequence[Delivery], *, again: bool, began_at: datetime) -> None:
+        head, sent_at = parcel[0], self._clock.now()
         answer = await self._post(parcel, now=sent_at)
         now, dice, is_spared = self._now(), random.random(), self._outlet.spares(began_at)  # noqa: S311  # spreads
         took = (now - began_at).total_seconds()

@@ -3,6 +3,7 @@
 Facts only, each step bounded in time; what a person should do about them is said in `cli/`. Nothing is stored.
 """
 
+import os
 import secrets
 import socket
 import ssl
@@ -142,6 +143,52 @@ async def examine(webhook: Webhook, *, clock: Clock, agent: str) -> Examination:
         return Examination(names, refused)
     tls = await _shake_hands(target, addresses, trust=trust) if target.scheme == "https" else None
     return Examination(names, None, tls, await send_test(webhook, clock=clock, agent=agent))
+
+
+async def reach(url: str, *, trust: ssl.SSLContext, guard: Guard | None, clock: Clock) -> str | None:
+    """Connect to where a URL leads, shake hands if it is https, and hang up: nothing is sent.
+
+    Returns:
+        Why it cannot be reached, or may not be; None if all is well.
+
+    """
+    try:
+        target = read_url(url, allow_http=True)
+    except ValueError as error:
+        return str(error)
+    names = await _look_up(target, clock=clock)
+    addresses = [named.address for named in names.addresses]
+    refused = (guard.why_not(target) or guard.why_not_any(addresses, port=target.port)) if guard else None
+    if refused or names.error:
+        return refused or f"dns: {names.error}"
+    if target.scheme == "http":
+        return await _connect(target, addresses)
+    tls = await _shake_hands(target, addresses, trust=trust)
+    if tls is None:
+        return await _connect(target, addresses) or "tls: the other side hangs up"
+    return f"tls: {tls.error}" if tls.error else None
+
+
+async def _connect(target: Target, addresses: Sequence[str]) -> str | None:
+    """Connect to the first address that listens; say why none does."""
+    trouble = "no address"
+    for address in addresses:
+        try:
+            with anyio.fail_after(PATIENCE):
+                await (await anyio.connect_tcp(address, target.port)).aclose()
+        except TimeoutError:
+            trouble = f"{address} port {target.port}: no connection in time"
+        except OSError as error:
+            trouble = f"{address} port {target.port}: {_root(error)}"
+        else:
+            return None
+    return trouble
+
+
+def _root(error: OSError) -> str:
+    """Say in the system's words what went wrong."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return os.strerror(cause.errno) if cause.errno else str(cause)
 
 
 # --- names ------------------------------------------------------------------------------------------------------

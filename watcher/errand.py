@@ -1,7 +1,10 @@
 """What a command does by itself, straight in the store or at a provider, whether a daemon runs or not."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeAlias
 
 from watcher import __version__
 from watcher.ask import Answered, Asker
@@ -23,6 +26,9 @@ from watcher.stores.sqlite import SqliteStore
 from watcher.transport import open_transport
 
 AGENT = f"watcher/{__version__}"
+SOURCE = "command"
+
+Take: TypeAlias = Callable[[Iterable[Item]], Awaitable[list[tuple[Arrival, Admission]]]]
 
 
 def own_of(config: Config) -> frozenset[tuple[IPv4Address | IPv6Address, int]]:
@@ -42,19 +48,23 @@ def desk_of(config: Config, *, clock: Clock) -> Desk:
     return Desk(config.providers, frozenset(config.webhooks), clock, config.callbacks, guard)
 
 
-async def add(config: Config, item: Item, *, source: str) -> tuple[Arrival, Admission]:
-    """Take one request straight into the store, daemon running or not; a running one polls it within a second.
+@asynccontextmanager
+async def taking(config: Config) -> AsyncIterator[Take]:
+    """Take requests straight into the store, daemon running or not; a running one polls them within a second.
 
     Raises:
-        StoreError: it is not in the store.
+        StoreError: it cannot be opened; from what is yielded: none of these requests is in the store.
 
     """
+    desk = desk_of(config, clock=SystemClock())
     store = await SqliteStore.open(config.watcher.database)
+
+    async def take(items: Iterable[Item]) -> list[tuple[Arrival, Admission]]:
+        arrivals = [desk.read(item, source=SOURCE) for item in items]
+        return list(zip(arrivals, await store.add(arrivals), strict=True))
+
     try:
-        desk = desk_of(config, clock=SystemClock())
-        arrival = desk.read(item, source=source)
-        (admission,) = await store.add([arrival])
-        return arrival, admission
+        yield take
     finally:
         await store.close()
 

@@ -155,6 +155,8 @@ class Intake:
             await self._source.give_back(batch)
             raise
         self._feed.ring()
+        if self._room is not None:
+            self._room.take(admissions.count(Admission.NEW))
         self._wait = FIRST_WAIT
         reasons = list(map(refusal, arrivals, admissions))
         for arrival, admission in zip(arrivals, admissions, strict=True):

@@ -20,6 +20,7 @@ from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
 from watcher.core.rows import Opened
 from watcher.core.schedule import next_poll
+from watcher.lately import Lately, Outlook, word_for
 from watcher.ports import Clock, Provider, Store, Transport
 from watcher.record import Recorder
 
@@ -63,6 +64,7 @@ class Poller:
             paused=_left(condition.paused_until, now=clock.now()),
         )
         self._agenda = Agenda()
+        self._lately = Lately()
         self._open: Counter[State] = Counter({State.PENDING: 0, State.IN_PROGRESS: 0})
         self._meter = metrics.ProviderMeter(name)
         self._turn = anyio.Lock()
@@ -118,10 +120,15 @@ class Poller:
         now, due = self._clock.monotonic(), self._agenda.due
         yield metrics.Reading(metrics.OLDEST_DUE, (self._name,), 0.0 if due is None else max(now - due, 0.0))
 
+    def outlook(self, uid: str) -> Outlook:
+        """Say when a watch is asked next, and what it was answered last; looks at every watch, so seldom."""
+        return self._lately.outlook(uid, agenda=self._agenda, gate=self._gate, clock=self._clock)
+
     async def _work(self) -> None:
         while (entry := await self._next()) is not None:
             try:
-                await self._poll(entry)
+                with self._lately.asking(entry):
+                    await self._poll(entry)
             except StoreError:  # or a cancellation was faster: then `end` takes it off
                 self._schedule(replace(entry, digest=None), self._terms.pace.min)
             except Exception:  # a bug in one watch stays with that watch
@@ -172,8 +179,9 @@ class Poller:
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
         error = getattr(outcome, "detail", None) or None
         log.debug(
-            "poll.done", provider=self._name, watch=entry.id, outcome=_word(outcome), duration_ms=took, error=error
+            "poll.done", provider=self._name, watch=entry.id, outcome=word_for(outcome), duration_ms=took, error=error
         )
+        self._lately.keep(entry.uid, outcome, polled.answer, at=self._clock.now())
         self._note(entry, outcome, asked_at=started)
         is_change = False
         try:
@@ -244,7 +252,7 @@ class Poller:
         if step.wait is not None:
             state = step.watch.state if step.writes else watch.state
             self._open[state] += 1
-            self._schedule(_entry(step.watch, polled.digest, state=state), step.wait)
+            self._schedule(Entry.of(step.watch, digest=polled.digest, state=state), step.wait)
         return bool(step.events)
 
     def _let_go(self, entry: Entry) -> None:
@@ -275,25 +283,6 @@ class Poller:
                 log.warning("status.unknown", provider=self._name, status=word[:100])
 
 
-def _entry(watch: Watch, digest: bytes | None, *, state: State) -> Entry:
-    """Return what the schedule keeps of a watch; the digest only now, when what it stands for is on disk."""
-    return Entry(
-        uid=watch.uid,
-        id=watch.id,
-        params=watch.params,
-        since=watch.changed_at or watch.accepted_at,
-        deadline_at=watch.deadline_at,
-        not_before=watch.snapshot.not_before if watch.snapshot else None,
-        digest=digest,
-        trouble=watch.trouble,
-        state=state,
-    )
-
-
 def _left(until: datetime | None, *, now: datetime) -> float:
     """Return the seconds from now until then."""
     return 0.0 if until is None else (until - now).total_seconds()
-
-
-def _word(outcome: Final | None) -> str:
-    return "unchanged" if outcome is None else type(outcome).__name__.lower()

@@ -187,6 +187,14 @@ class Source(Protocol):
     async def give_back(self, batch: Batch) -> None:
         """Have a batch, which could not be stored, come again later; `open` may be called before it does."""
 
+    async def probe(self) -> None:
+        """Find out, instead of `open`, whether it could be read; nothing is received, claimed, made or moved by that.
+
+        Raises:
+            OSError: it could not.
+
+        """
+
     async def close(self) -> None:
         """Let go of files and connections; idempotent, and `open` starts again."""
 

@@ -21,6 +21,8 @@ class Room:
         self._most = most
         self._count = count
         self._folder = folder
+        self._taken = 0
+        self._full = f"{most:,} watches are open, which is watcher.max_watches"
         self._stopping = anyio.Event()
         self._freed = anyio.Event()
         self._freed.set()
@@ -46,10 +48,17 @@ class Room:
         """Wait until there is room."""
         await self._freed.wait()
 
+    def take(self, number: int) -> None:
+        """So many watches came since the last look; what is too many is waited for at once, and not a second later."""
+        self._taken += number
+        if self.lack is None and self._count() + self._taken >= self._most:
+            self._note(self._full)
+
     async def _look(self) -> str | None:
         """Say what there is too little of."""
+        self._taken = 0  # they are counted by now, or will be at the next look
         if self._count() >= self._most:
-            return f"{self._most:,} watches are open, which is watcher.max_watches"
+            return self._full
         try:
             free = (await run_sync(shutil.disk_usage, self._folder)).free
         except OSError as error:

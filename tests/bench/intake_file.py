@@ -39,6 +39,9 @@ class Finite:
     async def give_back(self, batch: Batch) -> None:
         await self._source.give_back(batch)
 
+    async def probe(self) -> None:
+        await self._source.probe()
+
     async def close(self) -> None:
         await self._source.close()
 

@@ -103,6 +103,7 @@ async def _served(database: Path) -> AsyncIterator[tuple[SqliteStore, str]]:
         lack=lambda: None,
         is_well=lambda: True,
         is_ready=lambda: True,
+        outlook=lambda _: None,
     )
     server = HttpServer(backing, address=Tcp("127.0.0.1", 0), token=None)
     await server.open()

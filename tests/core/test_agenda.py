@@ -43,3 +43,12 @@ def test_an_entry_that_is_dropped_while_it_is_off_is_forgotten_once_it_is_back()
     assert agenda.due is None
     agenda.push(entry("a"), due=2.0)
     assert agenda.due == 2.0
+
+
+def test_an_entry_is_found_with_its_time_and_the_number_of_those_before_it() -> None:
+    agenda = Agenda()
+    for name, due in [("c", 3.0), ("a", 1.0), ("b1", 2.0), ("b2", 2.0)]:
+        agenda.push(entry(name), due=due)
+    assert agenda.find("uid-b2") == (2.0, 2, entry("b2"))
+    agenda.drop("uid-b2")
+    assert (agenda.find("uid-b2"), agenda.find("uid-x")) == (None, None)

@@ -271,3 +271,12 @@ def test_deep_nonsense_is_kept_too() -> None:
     raw = b'{"callback_secret": ' + b"[" * 1000 + b"]" * 1000 + b"}"
     kept: Mapping[str, object] = orjson.loads(masked(raw))
     assert kept == {"callback_secret": "********"}
+
+
+def test_a_secret_that_cannot_be_sealed_as_the_sections_own_was_not_read_is_refused() -> None:
+    unread = callbacks(secret="env:T_CALLBACKS")
+    assert refusal(unread, URL, THEIRS) == (
+        "callback_secret: the secret of [callbacks], which it is kept under, cannot be read here: "
+        "`watcher check` says why"
+    )
+    assert take(unread, URL) == Callback(URL)

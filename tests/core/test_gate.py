@@ -128,3 +128,15 @@ def test_the_rate_never_falls_below_its_floor() -> None:
     for now in range(100):
         slow.note("w", Throttled(429, timedelta(0)), watches=9, asked_at=float(now) / 100, now=float(now) / 100)
     assert taken(slow, start=1.0, end=4.0)
+
+
+def test_how_long_to_wait_can_be_asked_without_taking_a_turn() -> None:
+    asked = gate(rate=1.0, burst=1)
+    assert [asked.wait(now=0.0), asked.take(now=0.0), asked.wait(now=0.25), asked.wait(now=1.0)] == [
+        0.0,
+        0.0,
+        0.75,
+        0.0,
+    ]
+    assert gate(paused=9.0).wait(now=2.0) == pytest.approx(7.4)  # and then at half the rate
+    assert gate(reason=Reason.DENIED).wait(now=0.0) == 0.0

@@ -20,8 +20,8 @@ from watcher.demo.pretend import Reply, serving
 from watcher.stores.sqlite_records import SqliteRecords
 
 SEED = 20261123
-KILLS = scaled(9, long=15)
-WATCHES = 10
+KILLS = scaled(9, long=201)
+WATCHES = scaled(10, long=120)
 MESSAGES = 10
 SECRETS = {"old": whsec(b"the secret that goes away"), "new": whsec(b"the secret that takes over")}
 ROTATION = [("old",), ("new", "old"), ("new",)]
@@ -133,7 +133,7 @@ async def check(receiver: StrictReceiver, world: Stage) -> None:
     assert not world.lines("daemon.fault")
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(scaled(90, long=600))
 async def test_a_daemon_that_is_killed_at_any_moment_delivers_all_that_it_committed(tmp_path: Path) -> None:
     receiver, world = await suffer(tmp_path, kills=KILLS, watches=WATCHES)
     print(figures(receiver, kills=KILLS))  # noqa: T201

@@ -60,6 +60,7 @@ async def test_every_route_is_described_with_what_it_answers_and_no_other(tmp_pa
         "POST /v1/watches": {200, 201, 202, 404, 408, 409, 413, 415, 422, *always},
         "GET /v1/watches": {200, *always},
         "GET /v1/watches/{id}": {200, 404, *always},
+        "GET /v1/watches/{id}/next": {200, 404, *always},
         "DELETE /v1/watches/{id}": {200, 202, 404, *always},
         "GET /v1/events": {200, *always},
         "GET /v1/events/stream": {200, *always},

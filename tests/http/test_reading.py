@@ -15,6 +15,7 @@ FRESH: dict[str, Json] = {
     "params": {"request_id": "order-42"},
     "labels": {"order": "42"},
     "webhooks": None,
+    "callback_url": None,
     "state": "pending",
     "status": None,
     "progress": None,

@@ -81,7 +81,9 @@ def reload(context: typer.Context) -> None:
 
 def check(
     context: typer.Context,
-    probe: Annotated[bool, typer.Option("--probe", help="Ask --provider once, and show what is understood.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Connect to all that it names; or ask --provider once.")
+    ] = False,
     provider: Annotated[str | None, typer.Option(help="The name of a [providers.…] section.")] = None,
     param: Annotated[list[str], typer.Option("--param", metavar="KEY=VALUE", help="What to ask for.")] = [],  # noqa: B006  # typer copies it
 ) -> None:
@@ -89,8 +91,8 @@ def check(
     from watcher.cli.watches import pairs
     from watcher.config import literals, masked
 
-    if probe != (provider is not None) or (param and not probe):
-        raise typer.BadParameter("expected --probe and --provider together, and --param only with them")
+    if (provider is not None and not probe) or (param and provider is None):
+        raise typer.BadParameter("expected --provider only beside --probe, and --param only with both")
     config = configuration(context, resolve=True)
     typer.echo(masked(config), nl=False)
     for name, webhook in config.webhooks.items():
@@ -98,9 +100,27 @@ def check(
             typer.echo(f"\n# webhooks.{name}.signing_key: {webhook.key.public}")
     for key in literals(config):
         sys.stderr.write(f'warning: {key} is written in the file itself; "env:", "file:" and "cred:" keep it out\n')
-    if provider is not None:
+    if probe:
         typer.echo()
-        _ask(config, provider, params=pairs(param, what="params"))
+        if provider is None:
+            _survey(config)
+        else:
+            _ask(config, provider, params=pairs(param, what="params"))
+
+
+def _survey(config: "Config") -> None:
+    """Print a line for all that can be connected to; status 1 if anything cannot."""
+    import anyio
+
+    from watcher.cli.text import harmless
+    from watcher.survey import survey
+
+    found = anyio.run(survey, config)
+    width = max(map(len, found))
+    for path, wrong in found.items():
+        typer.echo(f"{path:<{width}}  {harmless(wrong or 'ok')}")
+    if any(found.values()):
+        raise typer.Exit(1)
 
 
 def _ask(config: "Config", name: str, *, params: "Params") -> None:

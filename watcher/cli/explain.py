@@ -1,4 +1,4 @@
-"""`watcher explain`: when one watch is asked next, and why, as far as store and configuration tell."""
+"""`watcher explain`: when one watch is asked next, and why: from the store, and exactly where the daemon answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from watcher.cli.moments import clock, span, when
-from watcher.cli.open import configuration, in_loop, records
+from watcher.cli.open import configuration, in_loop, records, token
 from watcher.cli.watches import Json
 
 if TYPE_CHECKING:
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from watcher.core.explain import Account, Answer
     from watcher.core.model import Condition, Trouble, Watch
     from watcher.core.rows import Overview
+    from watcher.http.models import LastAnswer, Next
 
 ONLY_THE_DAEMON = ["failures since the last success", "the last answer as it came"]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that the explanation of one watch stands on."""
+    """All that the explanation of one watch stands on; `next` is what the daemon says, if it was asked and answers."""
 
     watch: "Watch"
     account: "Account | None"
     daemon: str | None
     now: datetime
     answer: "Answer"
+    next: "Next | None" = None
 
 
 @in_loop
@@ -47,12 +49,25 @@ async def explain(context: typer.Context, id: str, as_json: Json = False) -> Non
     now = datetime.now(UTC)
     account = _account(watch.provider, config=config, overview=overview, conditions=conditions)
     answer = next_asked(watch, account, is_running=overview.owner is not None, now=now)
-    known = Known(watch, account, overview.owner, now, answer)
+    is_asked = watch.ending is None and overview.owner is not None
+    known = Known(watch, account, overview.owner, now, answer, await _ask(context, config, id) if is_asked else None)
     if as_json:
         text.json(_as_json(known))
         return
     for line in screen(known):
         typer.echo(line)
+
+
+async def _ask(context: typer.Context, config: "Config", id: str) -> "Next | None":
+    """Ask the running daemon, if it listens and we know its token."""
+    from watcher.core.errors import ConfigError
+    from watcher.http.client import ask_next
+
+    address = config.watcher.address
+    try:
+        return None if address is None else await ask_next(id, address=address, token=token(context))
+    except ConfigError:
+        return None
 
 
 def _account(
@@ -78,7 +93,9 @@ def screen(known: Known) -> Iterator[str]:
     yield ""
     for name, fact in _facts(known):
         yield f"{name + ':':<11}{harmless(fact)}"
-    if known.watch.ending is None:
+    if known.next is not None:
+        yield from _answered(known.next.last_answer)
+    elif known.watch.ending is None:
         yield ""
         yield "Only the running daemon knows what else can delay it (failures since a success),"
         yield "and the last answer as it came."
@@ -98,9 +115,34 @@ def _sentence(known: Known) -> str:
             return "not asked: no daemon is running"
         case Why.DOWN:
             return f"asked again when {watch.provider} is back: {_down(known)}"
+        case _ if exactly := _exactly(known):
+            return exactly
         case _:
             between = f"{clock(answer.earliest, now)} and {clock(answer.latest, now)}"
             return f"asked again between {between}, {_because(known)}"
+
+
+def _exactly(known: Known) -> str | None:
+    """Say it from behind "is", as the daemon knows it; None where it does not."""
+    told, now = known.next, known.now
+    if told is None or (told.due_at is None and not told.in_flight):
+        return None
+    if told.due_at is None:
+        return "being asked just now"
+    if told.due_at <= now and told.ahead:
+        others = "1 other is" if told.ahead == 1 else f"{told.ahead:,} others are"
+        return f"due since {clock(told.due_at, now)} and waits its turn, as {others} due before it"
+    at = max(told.due_at, told.provider_free_at or told.due_at)
+    return f"asked again {when(at, now) if at > now else 'at once'}, {_because(known)}"
+
+
+def _answered(last: "LastAnswer | None") -> Iterator[str]:
+    """Yield the beginning of the last answer as it came."""
+    from watcher.cli.text import harmless
+
+    if last is not None and last.body:
+        yield ""
+        yield harmless(last.body.rstrip()) + ("" if last.is_whole else "…")
 
 
 def _because(known: Known) -> str:
@@ -147,6 +189,16 @@ def _facts(known: Known) -> Iterator[tuple[str, str]]:
         yield "rate", _rate(account)
     yield "provider", f"{watch.provider}, {_down(known)}"
     yield "daemon", known.daemon or "none is running"
+    if known.next is not None:
+        yield "failures", f"{known.next.failures} since the last success"
+        yield "answered", _last(known.next.last_answer, now)
+
+
+def _last(last: "LastAnswer | None", now: datetime) -> str:
+    if last is None:
+        return "nothing yet, or too long ago: a daemon keeps the 1,000 latest answers of each provider"
+    status = f", HTTP {last.http_status}" if last.http_status else ""
+    return f"{last.outcome}{status}, {when(last.at, now)}" + (f": {last.detail}" if last.detail else "")
 
 
 def _pace(account: "Account") -> str:
@@ -157,10 +209,10 @@ def _pace(account: "Account") -> str:
 
 
 def _rate(account: "Account") -> str:
-    return f"{account.rate:g} a second for {_watches(account.watches)}: at best one poll each in {span(account.turn)}"
+    return f"{account.rate:g} a second for {_open(account.watches)}: at best one poll each in {span(account.turn)}"
 
 
-def _watches(number: int) -> str:
+def _open(number: int) -> str:
     return f"{number:,} open watch" + ("es" if number != 1 else "")
 
 
@@ -219,5 +271,11 @@ def _as_json(known: Known) -> dict[str, object]:
         "watches": account.watches if account else None,
         "turn": account.turn if account else None,
         "daemon": known.daemon,
-        "only_the_daemon_knows": [] if watch.ending else ONLY_THE_DAEMON,
+        "only_the_daemon_knows": [] if watch.ending or known.next else ONLY_THE_DAEMON,
+        **_from_daemon(known.next),
     }
+
+
+def _from_daemon(told: "Next | None") -> dict[str, object]:
+    keys = ("due_at", "in_flight", "ahead", "provider_free_at", "failures", "last_answer")
+    return dict.fromkeys(keys) if told is None else told.model_dump(include=set(keys))

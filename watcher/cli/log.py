@@ -47,14 +47,14 @@ async def events(
     import anyio
     import orjson
 
-    from watcher.cli import text
+    from watcher.core.shown import shown_event
 
     after, start = 0, ago(since)
     async with records(context) as store:
         while True:
             rows = await store.events(after=after, watch=watch, since=start, limit=PAGE)
             for row in rows:
-                shown = orjson.dumps(text.event(row)).decode() if as_json else f"{_whose(row)}  {line(row)}"
+                shown = orjson.dumps(shown_event(row)).decode() if as_json else f"{_whose(row)}  {line(row)}"
                 typer.echo(shown)
                 after = row.cursor
             if not rows and not follow:

@@ -2,20 +2,25 @@
 
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from watcher.config import Config
+    from watcher.core.secret import Secret
     from watcher.core.webhook_section import Terms, Webhook
     from watcher.ports import Records
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Section = TypeVar("Section", bound="BaseModel")
 
 
 def configuration(context: typer.Context, *, resolve: bool = False) -> "Config":
@@ -59,20 +64,56 @@ def named_or_origin(config: "Config", name: str) -> "Terms":
 
 def resolved(context: typer.Context, name: str, *, secret: str | None) -> "Webhook":
     """Return the section of a webhook with its own references followed; `secret` goes before what it says."""
+    section = named(configuration(context), name)
+    return _followed(context, section, place=f"webhooks.{name}", besides=_signing(secret))
+
+
+def sealing(context: typer.Context) -> "Config":
+    """Read the configuration, and follow what `[callbacks]` refers to if it can be read: only some requests need it."""
+    from watcher.core.errors import ConfigError
+
+    config = configuration(context)
+    if config.callbacks is None:
+        return config
+    try:
+        return config.model_copy(update={"callbacks": _followed(context, config.callbacks, place="callbacks")})
+    except ConfigError:
+        return config
+
+
+def token(context: typer.Context) -> "Secret | None":
+    """Return the API's token, if there is one.
+
+    Raises:
+        ConfigError: it cannot be read.
+
+    """
+    return _followed(context, configuration(context).watcher, place="watcher").api_token
+
+
+def _followed(
+    context: typer.Context, section: Section, *, place: str, besides: Mapping[str, object] = MappingProxyType({})
+) -> Section:
+    """Read a section once more, with its own references followed."""
     from watcher.config import find, follow
 
-    section = named(configuration(context), name)
     path = find(_explicit(context), os.environ)
-    written = {key: getattr(section, key) for key in section.model_fields_set} | _signing(secret)
-    return follow(written, place=f"{path}: webhooks.{name}.", folder=path.absolute().parent, environ=os.environ)
+    return follow(
+        {key: getattr(section, key) for key in section.model_fields_set} | {**besides},
+        model=type(section),
+        place=f"{path}: {place}.",
+        folder=path.absolute().parent,
+        environ=os.environ,
+    )
 
 
 def unwritten(url: str, *, secret: str | None) -> "Webhook":
     """Return a webhook that no configuration has."""
     from watcher.config import follow
+    from watcher.core.webhook_section import Webhook
 
     written = {"url": url, "allow_http": True, "unsigned": True} | _signing(secret)
-    return follow(written, place="", folder=Path.cwd(), environ=os.environ)
+    return follow(written, model=Webhook, place="", folder=Path.cwd(), environ=os.environ)
 
 
 def _signing(secret: str | None) -> dict[str, object]:

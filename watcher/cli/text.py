@@ -11,7 +11,6 @@ import typer
 
 from watcher.core.duration import format_duration
 from watcher.core.moment import rfc3339
-from watcher.core.rows import EventRow
 
 
 def harmless(value: object) -> str:
@@ -59,12 +58,6 @@ def _plain(value: object) -> object:
             return value.decode("utf-8", "backslashreplace")
         case _:
             return fields(value)
-
-
-def event(row: EventRow) -> dict[str, object]:
-    """Return an event as programs want it: its body, its id, and its cursor."""
-    body: dict[str, object] = orjson.loads(row.event.body)
-    return {"id": row.event.id, "cursor": row.cursor, **body}
 
 
 def fields(value: object) -> dict[str, object]:

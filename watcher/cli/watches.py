@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.open import configuration, in_loop, records
+from watcher.cli.open import configuration, in_loop, records, sealing
 
 if TYPE_CHECKING:
     from watcher.core.model import Watch
 
+LINES = "-"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -26,33 +27,36 @@ def pairs(written: list[str], *, what: str) -> dict[str, str]:
 @in_loop
 async def add(
     context: typer.Context,
-    provider: Annotated[str, typer.Argument(help="The name of a [providers.…] section.")],
-    params: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="What to watch there.")],
+    provider: Annotated[str, typer.Argument(help="The name of a [providers.…] section; or - to read JSON lines.")],
+    params: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="What to watch there.")] = [],  # noqa: B006  # typer copies it
+    *,
     id: Annotated[str | None, typer.Option("--id", help="Your own key; else one is made of the rest.")] = None,
     label: Annotated[list[str], typer.Option("--label", metavar="KEY=VALUE", help="Comes back in events.")] = [],  # noqa: B006  # typer copies it
     webhook: Annotated[list[str], typer.Option("--webhook", metavar="NAME", help="Where to; else all.")] = [],  # noqa: B006  # typer copies it
+    deadline: Annotated[str | None, typer.Option(metavar="DURATION", help="When it expires, such as 24h.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Watch one operation: straight into the store, whether the daemon runs or not."""
-    import orjson
+    """Watch one operation, or all that standard input asks for: straight into the store, daemon running or not."""
+    from watcher.cli.requests import take_in, take_lines
 
-    from watcher import errand
-    from watcher.core.rows import REFUSALS, Admission
-    from watcher.ports import Item
-
-    request = {
-        "id": id,
-        "provider": provider,
-        "params": pairs(params, what="params"),
-        "labels": pairs(label, what="labels"),
-        "webhooks": webhook or None,
-    }
-    arrival, admission = await errand.add(
-        configuration(context), Item(orjson.dumps(request), "command line"), source="command"
-    )
-    if arrival.watch is None or admission in REFUSALS:
-        typer.echo(f"watcher: {arrival.reason or REFUSALS[admission]}", err=True)
+    if provider == LINES:
+        if params or id or label or webhook or deadline:
+            raise typer.BadParameter("expected nothing beside -: each line is a request with its own keys")
+        is_well = await take_lines(sealing(context), as_json=as_json)
+    elif not params:
+        raise typer.BadParameter("expected params as key=value; or - alone, to read JSON lines")
+    else:
+        request = {
+            "id": id,
+            "provider": provider,
+            "params": pairs(params, what="params"),
+            "labels": pairs(label, what="labels"),
+            "webhooks": webhook or None,
+            "deadline": deadline,
+        }
+        is_well = await take_in(configuration(context), [request], as_json=as_json)
+    if not is_well:
         raise typer.Exit(1)
-    typer.echo(f"{arrival.watch.id}  {'known already' if admission is Admission.KNOWN else admission.value}")
 
 
 @in_loop
@@ -67,6 +71,7 @@ async def list_(
     """List watches, oldest first."""
     from watcher.cli import text
     from watcher.core.model import Ending, State
+    from watcher.core.shown import shown_watch
 
     labels = pairs(label, what="labels")
     words = ["open", "trouble", *State, *Ending]
@@ -75,7 +80,7 @@ async def list_(
     async with records(context) as store:
         rows = await store.watches(state=state, provider=provider, labels=labels, limit=limit)
     if as_json:
-        text.json([_as_json(row.watch) for row in rows])
+        text.json([shown_watch(row.watch) for row in rows])
         return
     text.table(
         ["ID", "PROVIDER", "STATE", "STATUS", "PROGRESS", "EVENTS", "CHANGED", "DEADLINE"],
@@ -89,6 +94,7 @@ async def show(context: typer.Context, id: str, as_json: Json = False) -> None:
     from watcher.cli import text
     from watcher.cli.log import line
     from watcher.core.errors import WatcherError
+    from watcher.core.shown import shown_event, shown_watch
 
     async with records(context) as store:
         watch = await store.find(id)
@@ -97,12 +103,12 @@ async def show(context: typer.Context, id: str, as_json: Json = False) -> None:
         events = await store.events(watch=id, limit=10_000)
         deliveries = await store.deliveries(watch=id, limit=10_000)
     if as_json:
-        bodies = [text.event(row) for row in events]
-        text.json({**_as_json(watch), "events": bodies, "deliveries": deliveries})
+        bodies = [shown_event(row) for row in events]
+        text.json({**shown_watch(watch), "events": bodies, "deliveries": deliveries})
         return
-    for key, value in _as_json(watch).items():
-        pairs = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{key + ':':<14}{text.harmless(pairs or '-')}")
+    for key, value in shown_watch(watch).items():
+        shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{key + ':':<14}{text.harmless('-' if shown in ('', []) else shown)}")
     typer.echo("\nEvents")
     for row in events:
         typer.echo(f"  {row.event.sequence:>4}  {line(row)}")
@@ -116,50 +122,10 @@ async def show(context: typer.Context, id: str, as_json: Json = False) -> None:
 @in_loop
 async def cancel(context: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID…")]) -> None:
     """End watches: each gets a `watch.finished` with outcome `cancelled`."""
-    import orjson
+    from watcher.cli.requests import take_in
 
-    from watcher import errand
-    from watcher.core.rows import REFUSALS, Admission
-    from watcher.ports import Item
-
-    config, failed = configuration(context), False
-    for each in ids:
-        arrival, admission = await errand.add(
-            config, Item(orjson.dumps({"cancel": each}), "command line"), source="command"
-        )
-        refusal = arrival.reason or REFUSALS.get(admission)
-        failed = failed or refusal is not None
-        done = "finished already" if admission is Admission.KNOWN else "cancelled"
-        typer.echo(f"{each}  {refusal or done}", err=refusal is not None)
-    await errand.carry_out(config)
-    if failed:
+    if not await take_in(configuration(context), [{"cancel": each} for each in ids]):
         raise typer.Exit(1)
-
-
-def _as_json(watch: "Watch") -> dict[str, object]:
-    """Return what is shown of a watch; the same keys for people and for programs."""
-    from watcher.core.model import State
-
-    last, trouble = watch.snapshot, watch.trouble
-    return {
-        "id": watch.id,
-        "provider": watch.provider,
-        "params": dict(watch.params),
-        "labels": dict(watch.labels),
-        "webhooks": list(watch.webhooks) if watch.webhooks is not None else None,
-        "state": last.state if last else State.PENDING,
-        "status": last.status if last else None,
-        "progress": last.progress if last else None,
-        "messages": {key: mark.status for key, mark in last.messages.items()} if last else {},
-        "trouble": trouble.reason if trouble else None,
-        "outcome": watch.ending,
-        "sequence": watch.sequence,
-        "submitted_at": watch.submitted_at,
-        "accepted_at": watch.accepted_at,
-        "changed_at": watch.changed_at,
-        "deadline_at": watch.deadline_at,
-        "finished_at": watch.finished_at,
-    }
 
 
 def _as_row(watch: "Watch") -> tuple[object, ...]:

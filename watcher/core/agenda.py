@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from watcher.core.model import Params, State, Trouble
+from watcher.core.model import Params, State, Trouble, Watch
 
 
 @dataclass(slots=True)
@@ -27,6 +27,21 @@ class Entry:
     trouble: Trouble | None = None
     state: State = State.PENDING
     ended: bool = False
+
+    @classmethod
+    def of(cls, watch: Watch, *, digest: bytes | None, state: State) -> "Entry":
+        """Keep of a watch what is on disk, and the digest only now, when what it stands for is, too."""
+        return cls(
+            uid=watch.uid,
+            id=watch.id,
+            params=watch.params,
+            since=watch.changed_at or watch.accepted_at,
+            deadline_at=watch.deadline_at,
+            not_before=watch.snapshot.not_before if watch.snapshot else None,
+            digest=digest,
+            trouble=watch.trouble,
+            state=state,
+        )
 
 
 class Agenda:
@@ -60,6 +75,14 @@ class Agenda:
         dropped = self._dropped.intersection(entry.uid for entry in late)
         self._dropped -= dropped
         return [entry for entry in late if entry.uid not in dropped]
+
+    def find(self, uid: str) -> tuple[float, int, Entry] | None:
+        """Return when an entry is due, how many are due before it, and itself; looks at every watch, so seldom."""
+        found = next((item for item in self._heap if item[2].uid == uid), None)
+        if found is None or uid in self._dropped:
+            return None
+        due, number, entry = found
+        return due, sum((item[0], item[1]) < (due, number) for item in self._heap), entry
 
     def pop(self) -> Entry:
         """Take off the entry that is due first."""

@@ -18,6 +18,7 @@ from watcher.core.wire import Fault, NoAnswer
 
 ANY_ORIGIN = "callback:"  # what the names of all origins begin with, and no section's name holds
 NEEDS_EXTRA = 'needs an extra to be kept sealed: pip install "watcher[ed25519]"'
+NEEDS_KEY = "the secret of [callbacks], which it is kept under, cannot be read here: `watcher check` says why"
 LOST_KEY = "the callback's secret was sealed under a secret that is no longer in [callbacks]"
 
 
@@ -92,6 +93,8 @@ class Callbacks(Terms):
             raise RequestError(
                 "callback_secret: expected none: [callbacks] is unsigned, and has no key to keep it under"
             )
+        if not all(key.is_resolved for key in self.secret):
+            raise RequestError(f"callback_secret: {NEEDS_KEY}")
         try:
             return self._seal.shut(secret, place=url, nonce=nonce)
         except ImportError:

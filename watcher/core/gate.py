@@ -33,11 +33,15 @@ class Gate:
 
     def take(self, *, now: float) -> float:
         """Let one poll through and return 0, or return the seconds until it is worth asking again."""
-        wait = max(self._paused_until - now, self._health.wait(now=now))
+        wait = self.wait(now=now)
         if wait > 0 or (wait := self._bucket.take(now=now)) > 0:
             return wait
         self._health.probe(now=now)
         return 0.0
+
+    def wait(self, *, now: float) -> float:
+        """Return the seconds until one poll could be let through, 0 if one could now; nothing is taken."""
+        return max(self._paused_until - now, self._health.wait(now=now), self._bucket.wait(now=now))
 
     def paused(self, *, now: float) -> float:
         """Return the seconds that are left of a pause, 0 if there is none."""

@@ -20,9 +20,13 @@ class TokenBucket:
         self._slow_at = now
         self._full_at = now + (burst - 1) / rate  # a moment, not a level: a level never quite reaches 1 by adding
 
+    def wait(self, *, now: float) -> float:
+        """Return the seconds until there is a token, 0 if there is one."""
+        return max(self._full_at - (self.burst - 1) / self.rate - now, 0.0)
+
     def take(self, *, now: float) -> float:
         """Take one token and return 0, or take none and return the seconds until there is one."""
-        wait = self._full_at - (self.burst - 1) / self.rate - now
+        wait = self.wait(now=now)
         if wait > 0:
             return wait
         self._full_at = max(self._full_at, now) + 1 / self.rate_at(now=now)

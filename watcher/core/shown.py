@@ -7,7 +7,7 @@ from watcher.core.rows import EventRow
 
 
 def shown_watch(watch: Watch) -> dict[str, object]:
-    """Return what is shown of a watch."""
+    """Return what is shown of a watch; of a callback's address not the query, which may hold a token."""
     last, trouble = watch.snapshot, watch.trouble
     return {
         "id": watch.id,
@@ -15,7 +15,8 @@ def shown_watch(watch: Watch) -> dict[str, object]:
         "params": dict(watch.params),
         "labels": dict(watch.labels),
         "webhooks": list(watch.webhooks) if watch.webhooks is not None else None,
-        "state": last.state if last else State.PENDING,
+        "callback_url": watch.callback.url.partition("?")[0] if watch.callback else None,
+        "state": last.state if last else _final(watch),
         "status": last.status if last else None,
         "progress": last.progress if last else None,
         "messages": {key: mark.status for key, mark in last.messages.items()} if last else {},
@@ -28,6 +29,13 @@ def shown_watch(watch: Watch) -> dict[str, object]:
         "deadline_at": watch.deadline_at,
         "finished_at": watch.finished_at,
     }
+
+
+def _final(watch: Watch) -> State | None:
+    """Return the state of a watch whose details are forgotten, or of which nothing was seen."""
+    if watch.ending is None:
+        return State.PENDING
+    return State(watch.ending) if watch.ending in {state.value for state in State} else None
 
 
 def shown_event(row: EventRow) -> dict[str, object]:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.bell import Bell
+from watcher.core.model import Watch
 from watcher.core.webhook_section import Webhook
 from watcher.http.news import News
 from watcher.intake import Desk
+from watcher.lately import Outlook
 from watcher.ports import Records, Store
 
 
@@ -16,6 +18,7 @@ class Backing:
 
     `feed` is rung when a request was stored; `news` rings when an event was. `metrics` makes Prometheus text.
     `lack` says what there is too little of to take more requests in; None while there is room.
+    `outlook` says when a watch is asked next; None where nobody asks.
     `is_well`: do the loops turn? `is_ready`: is everything loaded, and nothing stopping?
     """
 
@@ -28,4 +31,5 @@ class Backing:
     lack: Callable[[], str | None]
     is_well: Callable[[], bool]
     is_ready: Callable[[], bool]
+    outlook: Callable[[Watch], Outlook | None]
     news: News = field(default_factory=News)

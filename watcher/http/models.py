@@ -24,7 +24,8 @@ class Watch(_Shown):
     params: dict[str, JsonValue]
     labels: dict[str, str]
     webhooks: list[str] | None
-    state: State
+    callback_url: str | None
+    state: State | None
     status: str | None
     progress: float | None
     messages: dict[str, str]
@@ -126,6 +127,38 @@ class Deliveries(_Shown):
 
     deliveries: list[Delivery]
     next: int | None
+
+
+class LastAnswer(_Shown):
+    """How the last poll ended, and the first 2 KiB of the body as it came; `detail` says why it was not seen."""
+
+    at: Stamp
+    outcome: Literal["unchanged", "seen", "missing", "throttled", "denied", "refused", "broken"]
+    http_status: int | None
+    detail: str | None
+    body: Annotated[str, BeforeValidator(_text)]
+    is_whole: bool
+
+
+class Next(_Shown):
+    """When a watch is asked next, as only the daemon knows it; all of it null where nobody asks for it.
+
+    It is due at `due_at`, null while it is `in_flight`; `ahead` are due before it. Its provider may be asked again at
+    `provider_free_at` (by a pause, a probe while it is down, and the rate), null if it may now. `failures` are the
+    polls since the last that was seen. `last_answer` is null if there was none, or it is no longer known: the 1,000
+    latest of each provider are kept, in memory.
+    """
+
+    id: str
+    provider: str
+    due_at: Stamp | None
+    in_flight: bool
+    ahead: int | None
+    provider_free_at: Stamp | None
+    paused_until: Stamp | None
+    down: Reason | None
+    failures: int
+    last_answer: LastAnswer | None
 
 
 class WatchInFull(Watch):

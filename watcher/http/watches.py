@@ -1,6 +1,7 @@
 """`/v1/watches`: taking requests in as a source does, and showing what became of them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -14,10 +15,11 @@ from watcher.core.shown import shown_event, shown_watch
 from watcher.http.answers import answer
 from watcher.http.asked import MOST_ROWS, Requests, WatchesAsked
 from watcher.http.backing import Backing
-from watcher.http.models import Delivery, Event, OneOrAllTaken, Taken, Watch, Watches, WatchInFull
+from watcher.http.models import Delivery, Event, Next, OneOrAllTaken, Taken, Watch, Watches, WatchInFull
 from watcher.http.problems import ProblemError, busy
 from watcher.http.route import Route, read_body, read_query
 from watcher.intake import refusal, tell
+from watcher.lately import Outlook
 from watcher.ports import Item
 
 SOURCE = "http"
@@ -59,6 +61,13 @@ class WatchRoutes:
                 answers={200: Watches},
             ),
             Route(path=one, summary="Show one watch.", call=self.show, answers={200: WatchInFull}, problems=(404,)),
+            Route(
+                path=f"{one}/next",
+                summary="When is a watch asked next, and what was it answered last?",
+                call=self.look_ahead,
+                answers={200: Next},
+                problems=(404,),
+            ),
             Route(
                 method="DELETE",
                 path=one,
@@ -109,6 +118,12 @@ class WatchRoutes:
         shown["events"] = [Event.model_validate(shown_event(row)) for row in events]
         shown["deliveries"] = [Delivery.model_validate(row) for row in deliveries]
         return answer(WatchInFull.model_validate(shown))
+
+    async def look_ahead(self, request: web.Request) -> web.Response:
+        """Say when a watch is asked next."""
+        watch = await self._found(request)
+        outlook = self._backing.outlook(watch) or Outlook()
+        return answer(Next.model_validate({"id": watch.id, "provider": watch.provider, **asdict(outlook)}))
 
     async def _found(self, request: web.Request) -> model.Watch:
         watch = await self._backing.records.find(request.match_info["id"])

@@ -89,6 +89,10 @@ class DirectorySource:
     async def give_back(self, batch: Batch) -> None:
         """Nothing to give back: its files are still in the folder when it is opened again."""
 
+    async def probe(self) -> None:
+        """Find out whether files could be listed and moved."""
+        await run_sync(self._check)
+
     async def close(self) -> None:
         """Let go of the file at hand and of the folder; `open` starts again."""
         await run_sync(self._forget)
@@ -101,20 +105,29 @@ class DirectorySource:
 
     def _prepare(self) -> None:
         """Make sure that files can be moved, before any is read."""
-        try:
-            folder = self._path.stat()
-        except FileNotFoundError:
-            raise OSError(f"{self._path}: the folder does not exist") from None
+        mode = self._status().st_mode
         for room in (self._path / DONE, self._path / REJECTED):
             with suppress(FileExistsError):
                 room.mkdir(mode=0o700)
-                room.chmod((S_IMODE(folder.st_mode) & 0o2770) | 0o700)
-            status = room.lstat()
-            if not S_ISDIR(status.st_mode) or status.st_dev != folder.st_dev:
-                raise OSError(f"{room}: expected a folder on the file system of {self._path}")
-        for path in (self._path, self._path / DONE, self._path / REJECTED):
-            if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                raise OSError(f"{path}: no permission to list it and to move files")
+                room.chmod((S_IMODE(mode) & 0o2770) | 0o700)
+        self._check()
+
+    def _check(self) -> None:
+        """Make sure that files can be moved, as far as the folders are there."""
+        device = self._status().st_dev
+        _check_access(self._path)
+        for room in (self._path / DONE, self._path / REJECTED):
+            with suppress(FileNotFoundError):
+                status = room.lstat()
+                if not S_ISDIR(status.st_mode) or status.st_dev != device:
+                    raise OSError(f"{room}: expected a folder on the file system of {self._path}")
+                _check_access(room)
+
+    def _status(self) -> os.stat_result:
+        try:
+            return self._path.stat()
+        except FileNotFoundError:
+            raise OSError(f"{self._path}: the folder does not exist") from None
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -188,3 +201,8 @@ class DirectorySource:
             with suppress(OSError):
                 dropped.put_away()
                 del self._stuck[identity]
+
+
+def _check_access(folder: Path) -> None:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise OSError(f"{folder}: no permission to list it and to move files")

@@ -109,6 +109,10 @@ class FileSource:
     async def give_back(self, batch: Batch) -> None:
         """Nothing to give back: `open` goes to the stored position."""
 
+    async def probe(self) -> None:
+        """Find out whether the file, if it is there, can be read."""
+        await run_sync(_try, self._path)
+
     async def close(self) -> None:
         """Close the file; `open` starts again."""
         self._forget()

@@ -46,6 +46,14 @@ class NatsSource:
         """Have a batch come again, and with it what was on its way, so that the order stays."""
         await self._opened().give_back(_messages(batch))
 
+    async def probe(self) -> None:
+        """Connect, and compare stream and consumer, if they are there, with what is needed."""
+        client = await connect(self._section, on_loss=lambda: None)
+        try:
+            await prepare(client, self._section, is_making=False)
+        finally:
+            await hang_up(client)
+
     async def close(self) -> None:
         """Give back what was on its way, and close the connection."""
         pull, self._pull = self._pull, None

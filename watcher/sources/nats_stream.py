@@ -14,30 +14,35 @@ ANSWER_WITHIN = 3.0
 ACK_WAIT = 30.0  # seconds after which comes again what somebody took and never acknowledged
 
 
-async def prepare(client: Client, section: NatsSection) -> None:
-    """Make sure that stream and consumer can be used.
+async def prepare(client: Client, section: NatsSection, *, is_making: bool = True) -> None:
+    """Make sure that stream and consumer can be used; what is missing is made, if `is_making`.
 
     Raises:
         OSError: they cannot; the text says what differs, or what the server said.
 
     """
     streams = client.jetstream(timeout=ANSWER_WITHIN)
-    stream = f"stream {section.stream}"
-    with readable(client, about=stream):
-        subjects = (await _stream(streams, section)).subjects or []
+    about = f"stream {section.stream}"
+    with readable(client, about=about):
+        stream = await _stream(streams, section, is_making=is_making)
+    if stream is None:
+        return
+    subjects = stream.subjects or []
     if subjects and not any(_covers(each, section.subject) for each in subjects):
-        raise OSError(f"{stream} takes {', '.join(subjects)}; expected one that takes {section.subject}")
-    durable = f"consumer {section.durable} of {stream}"
+        raise OSError(f"{about} takes {', '.join(subjects)}; expected one that takes {section.subject}")
+    durable = f"consumer {section.durable} of {about}"
     with readable(client, about=durable):
-        consumer = await _consumer(streams, section)
-    if differences := list(_differences(consumer, subject=section.subject, subjects=subjects)):
+        consumer = await _consumer(streams, section, is_making=is_making)
+    if consumer and (differences := list(_differences(consumer, subject=section.subject, subjects=subjects))):
         raise OSError(f"{durable}: {'; '.join(differences)}")
 
 
-async def _stream(streams: JetStreamContext, section: NatsSection) -> StreamConfig:
+async def _stream(streams: JetStreamContext, section: NatsSection, *, is_making: bool) -> StreamConfig | None:
     try:
         return (await streams.stream_info(section.stream)).config
     except NotFoundError:
+        if not is_making:
+            return None
         wanted = StreamConfig(
             name=section.stream,
             subjects=[section.subject],
@@ -46,10 +51,12 @@ async def _stream(streams: JetStreamContext, section: NatsSection) -> StreamConf
         return (await streams.add_stream(wanted)).config
 
 
-async def _consumer(streams: JetStreamContext, section: NatsSection) -> ConsumerConfig:
+async def _consumer(streams: JetStreamContext, section: NatsSection, *, is_making: bool) -> ConsumerConfig | None:
     try:
         found: ConsumerInfo = await streams.consumer_info(section.stream, section.durable)
     except NotFoundError:
+        if not is_making:
+            return None
         wanted = ConsumerConfig(
             durable_name=section.durable,
             ack_policy=AckPolicy.EXPLICIT,

@@ -52,6 +52,9 @@ class StandardInput:
         """Keep a batch for the next `receive`: what was piped in can't be read again."""
         self._returned = batch
 
+    async def probe(self) -> None:
+        """Nothing to find out: each process has its own."""
+
     async def close(self) -> None:
         """Nothing to close: the descriptor is not ours."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from watcher.core.errors import StoreError
 
 BUSY_SECONDS = 10.0
+FOREIGN = "it is the database of another program; name another file in watcher.state"
 LARGEST_LOG = 64 * 1024 * 1024  # bytes that the write-ahead log keeps once all of it is in the file
 
 
@@ -50,6 +51,8 @@ def migrate(db: sqlite3.Connection) -> None:
 
     """
     known = migrations()
+    if _version(db) == 0 and db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise StoreError(FOREIGN)
     if _version(db) > len(known):
         raise StoreError(f"a newer watcher wrote it (schema {_version(db)}, this one knows {len(known)})")
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first page is written, so before WAL
@@ -102,6 +105,8 @@ def _connected(path: Path, *, mode: str, prepare: Callable[[sqlite3.Connection],
 
 
 def _require_current(db: sqlite3.Connection) -> None:
+    if _version(db) == 0:
+        raise StoreError(FOREIGN)
     if _version(db) != len(migrations()):
         raise StoreError(f"another watcher wrote it (schema {_version(db)}, this one reads {len(migrations())})")
 
