@@ -49,8 +49,10 @@ def tell(settled: Sequence[Settled], *, name: str) -> None:
     """Log one POST in one line, and the end of each delivery that is given up; `name` is its `webhook-id`."""
     head = settled[0]
     delivery, attempt = head.delivery, head.attempt
-    bound = log.bind(webhook=delivery.webhook, watch=delivery.event.watch, event_id=name)
     values: dict[str, object] = {
+        "webhook": delivery.webhook,
+        "watch": delivery.event.watch,
+        "event_id": name,
         "attempt": attempt.number,
         "outcome": head.decision,
         "status": attempt.status,
@@ -61,15 +63,15 @@ def tell(settled: Sequence[Settled], *, name: str) -> None:
     else:
         values["events"] = len(settled)
     if head.decision is Decision.DELIVERED:
-        bound.info("delivery.attempted", **values)
+        log.info("delivery.attempted", **values)
         return
     is_retried = head.decision is Decision.RETRY
     location = attempt.headers.get("location", "").partition("?")[0] or None
     next_at = rfc3339(delivery.due_at) if is_retried else None
-    bound.warning("delivery.attempted", **values, error=attempt.error, location=location, next_at=next_at)
+    log.warning("delivery.attempted", **values, error=attempt.error, location=location, next_at=next_at)
     for one in settled:
         if one.decision in {Decision.EXHAUSTED, Decision.ENDED}:
-            bound.error("delivery.exhausted", **{**values, "event_id": one.delivery.event.id})
+            log.error("delivery.exhausted", **{**values, "event_id": one.delivery.event.id})
 
 
 def tell_endpoint(before: Endpoint, after: Endpoint) -> None:

@@ -140,7 +140,6 @@ def meaning(answer: Response | NoAnswer, *, webhook: Terms, now: datetime) -> Me
         return Meaning(_silence(answer.fault))
     status, kind = answer.status, plain(answer.status)
     wish = answer.headers.get("webhook-delivery", "").strip().lower()
-    pause = retry_after(answer.headers.get("retry-after", ""), now=answer.served_at or now)
     if wish == "disable":
         return Meaning(Kind.DISABLED, disabled=Disabled.ASKED)
     if wish == "abort-message" or status in webhook.final_statuses:  # which are never of success
@@ -151,6 +150,7 @@ def meaning(answer: Response | NoAnswer, *, webhook: Terms, now: datetime) -> Me
         return Meaning(Kind.DISABLED, disabled=Disabled.GONE)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Meaning(Kind.TOO_LARGE)
+    pause = retry_after(answer.headers.get("retry-after", ""), now=answer.served_at or now)
     if pause is not None or status == HTTPStatus.TOO_MANY_REQUESTS:
         return Meaning(Kind.PAUSED, until=now + max(PAUSE if pause is None else pause, SHORTEST_PAUSE))
     return Meaning(kind)
