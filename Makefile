@@ -32,10 +32,10 @@ lint: $(READY)   ## style, types, layers
 units: $(READY)  ## what systemd says of the unit (needs systemd)
 	$(RUN)/python -m pytest -q tests/system/test_unit.py
 
-chaos: $(READY)  ## kill -9 again and again, ten thousand requests a source: some five minutes
+chaos: $(READY)  ## kill -9 again and again, ten thousand requests a source: some eight minutes
 	CHAOS=1 timeout 1200 $(RUN)/python -m pytest -s -q tests/daemon/test_kill.py tests/daemon/test_kill_files.py \
 	  tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py tests/daemon/test_deliveries_kill.py \
-	  tests/loops/test_deliver_many.py
+	  tests/daemon/test_deliveries_oracles.py tests/loops/test_deliver_many.py
 
 format: $(READY) ## what ruff can mend by itself
 	$(RUN)/ruff check --fix

@@ -10,7 +10,18 @@ from collections.abc import Awaitable, Callable
 import anyio
 import structlog
 
-from bench import changes, deliveries, fuzz, intake_file, intake_http, intake_nats, intake_redis, polls
+from bench import (
+    changes,
+    deliveries,
+    fuzz,
+    intake_file,
+    intake_http,
+    intake_nats,
+    intake_redis,
+    latency,
+    polls,
+    waiting,
+)
 from bench.peer import answering
 
 PAIRS = 3
@@ -30,6 +41,8 @@ MEASUREMENTS = {
     "intake: redis": (intake_redis.ours, intake_redis.bare, "bare redis-py, XREADGROUP and XACK"),
 }
 
+ALONE = {"fuzz": fuzz.main, "latency": latency.main, "waiting": waiting.main}  # they print in their own way
+
 
 def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:
     """Run one measurement on a fresh event loop."""
@@ -39,8 +52,8 @@ def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:
 def main() -> None:
     """Print the table, or what became of odd answers."""
     wanted = sys.argv[1:]
-    if wanted == ["fuzz"]:
-        fuzz.main()
+    if len(wanted) == 1 and wanted[0] in ALONE:
+        ALONE[wanted[0]]()
         return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     print(f"{'what':<28}{'watcher':>12}{'compared':>12}{'ratio':>8}   compared to")

@@ -4,13 +4,13 @@ One webhook, 10,000 watches. As in production: signed, over the transport of del
 in the log, which goes to /dev/null.
 """
 
-import os
 from datetime import UTC, datetime
 
 import aiohttp
 import anyio
 
 from bench.counted import Counted
+from bench.logged import logged
 from bench.world import changed, store_of
 from watcher.attempt import MOST_BODY
 from watcher.clock import SystemClock
@@ -19,7 +19,6 @@ from watcher.core.model import Watch
 from watcher.core.webhook import post
 from watcher.core.webhook_section import Webhook
 from watcher.deliver import Pump
-from watcher.log import configure
 from watcher.stores.sqlite import SqliteStore
 from watcher.transport import open_transport
 
@@ -60,8 +59,7 @@ async def bare(url: str) -> float:
 
 async def ours(url: str) -> float:
     """Return deliveries a second of a `Pump`, from a backlog of five events of each watch."""
-    with open(os.devnull, "wb") as log:  # noqa: PTH123, ASYNC230  # it is no file
-        configure(format="json", stream=log, secrets=[SECRET])
+    with logged(SECRET):
         async with store_of(WATCHES) as store:
             await fill(store)
             return await delivered(store, url)

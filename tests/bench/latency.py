@@ -4,7 +4,6 @@ As in production: signed, over the transport of deliveries, each event and each 
 goes to /dev/null. The receiver is another process.
 """
 
-import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 
 from bench.deliveries import SECRET, watches_of
+from bench.logged import logged
 from bench.noting import noted, noting
 from bench.world import changed, store_of
 from watcher.attempt import MOST_BODY
@@ -20,7 +20,6 @@ from watcher.clock import SystemClock
 from watcher.core.model import Watch
 from watcher.core.webhook_section import Webhook
 from watcher.deliver import Pump
-from watcher.log import configure
 from watcher.record import tell
 from watcher.stores.sqlite import SqliteStore
 from watcher.transport import open_transport
@@ -99,8 +98,7 @@ async def latencies(url: str, names: Sequence[str], *, rate: float) -> list[floa
 
 def measure(*names: str, rate: float) -> tuple[float, float]:
     """Return p50 and p99 in milliseconds, on a fresh event loop."""
-    with noting() as url, open(os.devnull, "wb") as log:  # noqa: PTH123  # it is no file
-        configure(format="json", stream=log, secrets=[SECRET])
+    with noting() as url, logged(SECRET):
         found = anyio.run(lambda: latencies(url, names, rate=rate), backend_options={"use_uvloop": True})
     percentiles = statistics.quantiles(found, n=100)
     return percentiles[49] * 1000, percentiles[98] * 1000

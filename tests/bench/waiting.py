@@ -6,7 +6,6 @@ production, and goes to /dev/null.
 """
 
 import multiprocessing
-import os
 import re
 import sqlite3
 import statistics
@@ -22,12 +21,12 @@ import anyio
 
 from bench.deliveries import SECRET
 from bench.latency import first_bytes, pumping, tell_evenly
+from bench.logged import logged
 from bench.noting import noting
 from watcher.core.lifecycle import begin
 from watcher.core.model import Watch
 from watcher.core.request import WatchRequest
 from watcher.core.rows import Arrival
-from watcher.log import configure
 from watcher.stores.sqlite import SqliteStore
 
 WAITING = 1_000_000
@@ -109,8 +108,7 @@ async def run(path: Path, *, urls: Mapping[str, str], to: str, receiver: str) ->
 
 def in_child(path: Path, urls: Mapping[str, str], to: str, receiver: str, results: Connection) -> None:
     """Measure once."""
-    with open(os.devnull, "wb") as log:  # noqa: PTH123  # it is no file
-        configure(format="json", stream=log, secrets=[SECRET])
+    with logged(SECRET):
         figures = anyio.run(
             lambda: run(path, urls=urls, to=to, receiver=receiver), backend_options={"use_uvloop": True}
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from make import message, saying, terms, watch, whsec
+from scale import scaled
 from strict_receiver import GOOD, HANGING_UP, Post, StrictReceiver
 from structlog.testing import capture_logs
 from worlds import take_in, turning
@@ -58,7 +59,7 @@ STORY: list[Final] = [
     Seen(listed("delivered", "undelivered")),
     Seen(replace(saying("DONE", State.PARTIALLY_SUCCEEDED, progress=100), result={"rows": ["a\u2028b", None, 1e-7]})),
 ]
-IDS = ["order 42/ü", "%41", 'a,b;c="d"', *(f"order-{number}" for number in range(27))]
+IDS = ["order 42/ü", "%41", 'a,b;c="d"', *(f"order-{number}" for number in range(scaled(13, long=97)))]
 
 
 def moody(seed: int) -> Callable[[Post], Reply]:
