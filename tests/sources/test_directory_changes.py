@@ -115,7 +115,10 @@ def watchers() -> tuple[int, int]:
     for task in Path("/proc/self/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we look
             threads.append((task / "comm").read_text())
-    files = [file.readlink().name for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    files = []
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed while we look
+            files.append(file.readlink().name)
     return sum("notify" in name for name in threads), sum("inotify" in name for name in files)
 
 
