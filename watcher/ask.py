@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
 from http import HTTPStatus
+from itertools import count
 from typing import TypeAlias
 
 from watcher.core.model import Ask, Broken, Denied, Final, Grant, Params, Reason, Seen
@@ -48,6 +49,7 @@ class Asker:
         self._clock = clock
         self._tokens = Tokens(provider, transport=transport, clock=clock)
         self._skew = timedelta(0)
+        self._secret, self._count = secrets.token_hex(12), count()
 
     async def poll(self, params: Params, *, digest: bytes | None) -> Polled:
         """Ask for one watch; `digest` is that of the body seen last, None if the answer must be read.
@@ -56,19 +58,21 @@ class Asker:
         All requests together end in the section's `timeout`; a login has its own.
         """
         grant, renewed, corrected = await self._tokens.grant(), False, False
-        until = self._clock.monotonic() + self._provider.timeout.total_seconds()
+        within = self._provider.timeout
+        until = self._clock.monotonic() + within.total_seconds()
         request, after = self._provider.request(params), None
         for _ in range(MOST_REQUESTS):
             if not isinstance(grant, Grant | None):
                 return Answered(grant)
             skew = self._skew
-            answer = await self._exchange(request, grant, until=until)
+            answer = await self._exchange(request, grant, within=within)
             if isinstance(answer, NoAnswer):
                 return Answered(broken(answer), answer=answer)
             known = _digest(answer) if after is None else None
             if known is not None and known == digest:
                 return Unchanged(answer)
             outcome = self._provider.parse(params, answer, after=after)
+            within = timedelta(seconds=until - self._clock.monotonic())
             if isinstance(outcome, Ask):
                 request, after = outcome.request, outcome
             elif isinstance(outcome, Denied) and not corrected and self._corrects(answer, skew):
@@ -81,10 +85,11 @@ class Asker:
                 return Answered(outcome, known if isinstance(outcome, Seen) else None, answer)
         return Answered(Broken(Reason.MALFORMED, detail="each answer asks for one more request"))
 
-    async def _exchange(self, request: Request, grant: Grant | None, *, until: float) -> Response | NoAnswer:
+    async def _exchange(self, request: Request, grant: Grant | None, *, within: timedelta) -> Response | NoAnswer:
         now = self._clock.now() + self._skew
-        signed = self._provider.authorize(request, grant, now=now, nonce=secrets.token_hex(16))
-        return await self._transport.send(signed, within=timedelta(seconds=until - self._clock.monotonic()))
+        nonce = f"{self._secret}{next(self._count):08x}"  # nobody can guess it, and none comes twice
+        signed = self._provider.authorize(request, grant, now=now, nonce=nonce)
+        return await self._transport.send(signed, within=within)
 
     def _corrects(self, answer: Response, skew: timedelta) -> bool:
         """Take the time from an answer to what was signed with `skew`; True if that was wrong.

@@ -3,11 +3,10 @@
 In memory only, and bounded; told to whoever asks for one watch, and never logged: an answer may name recipients.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
+from typing import TypeAlias
 
 from watcher.core.agenda import Agenda, Entry
 from watcher.core.gate import Gate
@@ -49,31 +48,39 @@ class Outlook:
     last_answer: LastAnswer | None = None
 
 
+# When, what it meant (None: unchanged), its status and body if it was one; made readable only for those who ask.
+_Kept: TypeAlias = tuple[datetime, Final | None, int | None, bytes, bool]
+
+
 class Lately:
     """Which watches of one account are asked just now, and what those asked last were answered; by uid."""
 
     def __init__(self) -> None:
-        self._asking: dict[str, Entry] = {}
-        self._answers: OrderedDict[str, LastAnswer] = OrderedDict()
+        self._asking: dict[str, tuple[Entry, float]] = {}
+        self._answers: dict[str, _Kept] = {}
 
-    @contextmanager
-    def asking(self, entry: Entry) -> Iterator[None]:
-        """Know that a watch is off the agenda as it is being asked."""
-        self._asking[entry.uid] = entry
-        try:
-            yield
-        finally:
-            self._asking.pop(entry.uid, None)
+    def begin(self, entry: Entry, *, at: float) -> None:
+        """Know that a watch is off the agenda as it is being asked, since then on the monotonic clock."""
+        self._asking[entry.uid] = (entry, at)
+
+    def end(self, entry: Entry) -> None:
+        """Know that its poll is over."""
+        self._asking.pop(entry.uid, None)
+
+    @property
+    def asking_since(self) -> float:
+        """When the poll began that has lasted longest; never, where none is in flight."""
+        return next((at for _, at in self._asking.values()), inf)
 
     def keep(self, uid: str, outcome: Final | None, answer: Response | NoAnswer | None, *, at: datetime) -> None:
         """Keep how a poll ended (None: unchanged); the oldest one is forgotten for it."""
-        status = answer.status if isinstance(answer, Response) else getattr(outcome, "http_status", None)
-        body = answer.body if isinstance(answer, Response) else b""
-        detail = getattr(outcome, "detail", None) or None
-        self._answers[uid] = LastAnswer(at, word_for(outcome), status, detail, body[:MOST_BODY], len(body) <= MOST_BODY)
-        self._answers.move_to_end(uid)
+        self._answers.pop(uid, None)
+        is_whole = not isinstance(answer, Response) or len(answer.body) <= MOST_BODY
+        body = answer.body[:MOST_BODY] if isinstance(answer, Response) else b""
+        status = answer.status if isinstance(answer, Response) else None
+        self._answers[uid] = (at, outcome, status, body, is_whole)
         if len(self._answers) > MOST_ANSWERS:
-            self._answers.popitem(last=False)
+            del self._answers[next(iter(self._answers))]
 
     def outlook(self, uid: str, *, agenda: Agenda, gate: Gate, clock: Clock) -> Outlook:
         """Say when a watch is asked next; looks at all of the agenda."""
@@ -82,7 +89,7 @@ class Lately:
         def later(seconds: float) -> datetime | None:
             return wall + timedelta(seconds=seconds) if seconds > 0 else None
 
-        asked = self._asking.get(uid)
+        asked, _ = self._asking.get(uid, (None, inf))
         due, ahead, entry = agenda.find(uid) or (None, None, asked)
         return Outlook(
             due_at=None if due is None else wall + timedelta(seconds=due - now),
@@ -92,8 +99,15 @@ class Lately:
             paused_until=later(gate.paused(now=now)),
             down=gate.reason,
             failures=entry.trouble.polls if entry and entry.trouble else 0,
-            last_answer=self._answers.get(uid),
+            last_answer=_shown(self._answers[uid]) if uid in self._answers else None,
         )
+
+
+def _shown(kept: _Kept) -> LastAnswer:
+    at, outcome, status, body, is_whole = kept
+    if status is None:
+        status = getattr(outcome, "http_status", None)
+    return LastAnswer(at, word_for(outcome), status, getattr(outcome, "detail", None) or None, body, is_whole)
 
 
 def word_for(outcome: Final | None) -> str:

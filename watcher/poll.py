@@ -1,5 +1,6 @@
 """The loop: schedule → provider → advance → store. One `Poller` for each account; no decision is made here."""
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import anyio
 import structlog
 
 from watcher import metrics
-from watcher.ask import MOST_REQUESTS, Answered, Asker, Unchanged
+from watcher.ask import MOST_REQUESTS, Answered, Asker, Polled, Unchanged
 from watcher.bell import Bell
 from watcher.core.agenda import Agenda, Entry
 from watcher.core.errors import StoreError
@@ -32,6 +33,7 @@ WORTH_KEEPING = 1.0  # seconds: what was in flight with the poll that is told of
 SWEEP_EVERY = 10.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+records = logging.getLogger()  # has the level that ours has, and knows it at once
 
 
 class Poller:
@@ -67,7 +69,7 @@ class Poller:
         self._lately = Lately()
         self._open: Counter[State] = Counter({State.PENDING: 0, State.IN_PROGRESS: 0})
         self._meter = metrics.ProviderMeter(name)
-        self._turn = anyio.Lock()
+        self._turn = anyio.Lock(fast_acquire=True)
         self._telling = anyio.Lock()
         self._bell = Bell()
         self._unknown: set[str] = set()
@@ -82,16 +84,15 @@ class Poller:
                 tasks.start_soon(self._work, name=f"poll {self._name} {number}")
 
     @property
-    def open(self) -> int:
-        """How many open watches there are."""
-        return self._open.total()
+    def open(self) -> Counter[State]:
+        """How many open watches there are, by state."""
+        return self._open
 
     @property
     def is_turning(self) -> bool:
-        """Has it come round lately, as far as what is in flight lets it?"""
-        return (
-            self._clock.monotonic() - self._turned_at < STALL + MOST_REQUESTS * self._provider.timeout.total_seconds()
-        )
+        """Has it come round lately, as far as what is in flight lets it, and does no poll last far too long?"""
+        patience = STALL + MOST_REQUESTS * self._provider.timeout.total_seconds()  # logins take their time, too
+        return self._clock.monotonic() - min(self._turned_at, self._lately.asking_since) < patience
 
     def stop(self) -> None:
         """Begin no poll any more."""
@@ -126,14 +127,16 @@ class Poller:
 
     async def _work(self) -> None:
         while (entry := await self._next()) is not None:
+            self._lately.begin(entry, at=self._turned_at)
             try:
-                with self._lately.asking(entry):
-                    await self._poll(entry)
+                await self._poll(entry)
             except StoreError:  # or a cancellation was faster: then `end` takes it off
                 self._schedule(replace(entry, digest=None), self._terms.pace.min)
             except Exception:  # a bug in one watch stays with that watch
                 log.exception("daemon.fault", provider=self._name, watch=entry.id)
                 self._schedule(replace(entry, digest=None), max(AFTER_A_FAULT, self._terms.pace.max))
+            finally:
+                self._lately.end(entry)
 
     async def _next(self) -> Entry | None:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
@@ -171,29 +174,39 @@ class Poller:
 
     async def _poll(self, entry: Entry) -> None:
         """Ask for one watch, do what the answer means, and schedule it again."""
-        started = self._clock.monotonic()
-        late = self._clock.now() >= entry.deadline_at
-        usable = None if late or entry.trouble else entry.digest
+        started, asked_at = self._clock.monotonic(), self._clock.now()
+        usable = None if asked_at >= entry.deadline_at or entry.trouble else entry.digest
         polled = await self._asker.poll(entry.params, digest=usable)
-        took = round((self._clock.monotonic() - started) * 1000, 1)
+        took = self._clock.monotonic() - started
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
-        error = getattr(outcome, "detail", None) or None
-        log.debug(
-            "poll.done", provider=self._name, watch=entry.id, outcome=word_for(outcome), duration_ms=took, error=error
-        )
-        self._lately.keep(entry.uid, outcome, polled.answer, at=self._clock.now())
+        if records.isEnabledFor(logging.DEBUG):
+            self._tell(entry, outcome, seconds=took)
+        self._lately.keep(entry.uid, outcome, polled.answer, at=asked_at + timedelta(seconds=took))
         self._note(entry, outcome, asked_at=started)
         is_change = False
         try:
-            with anyio.CancelScope(shield=True):  # what was seen is recorded, also while we stop
-                await self._report(error)
-                await self._keep_pause()
-                if isinstance(polled, Answered):
-                    is_change = await self._record(entry, polled, error)
-                else:
-                    self._schedule(entry, self._pace(entry))
+            if isinstance(polled, Answered) or not self._is_all_told:
+                is_change = await self._keep(entry, polled)
+            else:
+                self._schedule(entry, self._pace(entry))
         finally:
-            self._meter.polled(outcome, is_change=is_change, seconds=took / 1000)
+            self._meter.polled(outcome, is_change=is_change, seconds=took)
+
+    async def _keep(self, entry: Entry, polled: Polled) -> bool:
+        """Record what is new, also while we stop; say whether a watch changed."""
+        with anyio.CancelScope(shield=True):
+            outcome = polled.outcome if isinstance(polled, Answered) else None
+            await self._report(_detail(outcome))
+            await self._keep_pause()
+            if isinstance(polled, Answered):
+                return await self._record(entry, polled)
+        self._schedule(entry, self._pace(entry))
+        return False
+
+    @property
+    def _is_all_told(self) -> bool:
+        """Is nothing known of the account that the store does not know?"""
+        return self._gate.reason is self._condition.reason and not self._is_longer_than_stored()
 
     def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float) -> None:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
@@ -226,10 +239,12 @@ class Poller:
 
     def _is_longer_than_stored(self) -> bool:
         left = self._gate.paused(now=self._clock.monotonic())
+        if left <= 0:
+            return False
         stored = _left(self._condition.paused_until, now=self._clock.now())
-        return left > stored + WORTH_KEEPING if stored > 0 else left > 0
+        return left > stored + WORTH_KEEPING or stored <= 0
 
-    async def _record(self, entry: Entry, polled: Answered, error: str | None) -> bool:
+    async def _record(self, entry: Entry, polled: Answered) -> bool:
         """Store what a poll brought, if anything is new, and schedule the next; say whether anything was."""
         watch = await self._store.watch(entry.uid)
         if watch is None or watch.ending is not None:
@@ -245,7 +260,7 @@ class Poller:
             is_alone=self._gate.reason is None,
         )
         if step.writes:
-            await self._recorder.commit(before, step, error=error)
+            await self._recorder.commit(before, step, error=_detail(polled.outcome))
         if isinstance(polled.outcome, Seen):
             self._name_unknown(polled.outcome.observation.unknown)
         self._open[entry.state] -= 1
@@ -276,11 +291,21 @@ class Poller:
             not_before=entry.not_before,
         )
 
+    def _tell(self, entry: Entry, outcome: Final | None, *, seconds: float) -> None:
+        took, word = round(seconds * 1000, 1), word_for(outcome)
+        error = _detail(outcome)
+        log.debug("poll.done", provider=self._name, watch=entry.id, outcome=word, duration_ms=took, error=error)
+
     def _name_unknown(self, words: tuple[str, ...]) -> None:
         for word in set(words) - self._unknown:
             if len(self._unknown) < MOST_WORDS:
                 self._unknown.add(word)
                 log.warning("status.unknown", provider=self._name, status=word[:100])
+
+
+def _detail(outcome: Final | None) -> str | None:
+    """Return what an outcome says of itself beside its kind, if anything."""
+    return getattr(outcome, "detail", None) or None
 
 
 def _left(until: datetime | None, *, now: datetime) -> float:

@@ -38,7 +38,7 @@ class Timing:
 class Response:
     """One whole answer: header names in lower case, body decompressed, `received_at` in UTC.
 
-    `timing` is known of deliveries only.
+    `address` and `timing` are known of deliveries only.
     """
 
     status: int

@@ -1,7 +1,6 @@
 """How much of a body is read: a whole one, decompressed, up to a limit; or a glance at one. No memory is filled."""
 
 import zlib
-from collections.abc import AsyncIterator
 
 import aiohttp
 
@@ -29,21 +28,19 @@ async def whole(answer: aiohttp.ClientResponse, *, limit: int) -> bytes:
         UnusableError: it does, or is not what `content-encoding` says.
 
     """
-    return b"".join([piece async for piece in _decoded(answer, limit=limit)])
-
-
-async def _decoded(answer: aiohttp.ClientResponse, *, limit: int) -> AsyncIterator[bytes]:
     decode = _decoder(answer.headers.get("content-encoding", "identity").strip().lower())
+    pieces: list[bytes] = []
     wire = size = 0
-    async for piece in answer.content.iter_chunked(_PIECE):
+    while piece := await answer.content.read(_PIECE):
         wire += len(piece)
         decoded = decode(piece, limit - size + 1)
         size += len(decoded)
         if max(wire, size) > limit:
             raise UnusableError(Fault.TOO_LARGE, f"more than {limit} bytes")
-        yield decoded
+        pieces.append(decoded)
     if wire and not decode.is_whole:  # a 303 without body may still say that it is compressed
         raise UnusableError(Fault.GARBAGE, "the compressed body does not end where it should")
+    return b"".join(pieces)
 
 
 class _Plain:

@@ -1,20 +1,19 @@
 """Sends a request and reads its answer: whole, as polls need it; or its status and a glance, as deliveries do."""
 
-import io
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
+from math import inf
 from typing import TypeAlias
 
 import aiohttp
-import anyio
 from aiohttp.abc import AbstractResolver
-from aiohttp.connector import Connection
 from yarl import URL
 
 from watcher.core.addresses import Guard
@@ -24,12 +23,13 @@ from watcher.transport.body import glanced, whole
 from watcher.transport.connector import MOST_HEADERS, TimedConnector, plain_socket
 from watcher.transport.faults import EXPECTED, UnusableError, no_answer
 from watcher.transport.guarded import GuardedResolver, check_url, guarded_sockets
-from watcher.transport.trail import Trail, current, peer
+from watcher.transport.plain import PlainRequest
+from watcher.transport.trail import Trail, current
 
 MOST_BYTES = 4 * 1024 * 1024
 CONNECT_SECONDS = 5.0
 DNS_SECONDS = 60
-_AUTOMATIC = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_is_visible = re.compile("[!-~]+").fullmatch
 
 _Read: TypeAlias = Callable[[aiohttp.ClientResponse], Awaitable[bytes]]
 
@@ -64,27 +64,21 @@ async def open_transport(
         ttl_dns_cache=DNS_SECONDS,
     )
     if glance is None:
-        async with _session(connector(), answers=_Answer) as session:
+        async with _session(connector()) as session:
             yield AiohttpTransport(session, limit=limit, guard=guard)
     else:
-        plain = aiohttp.ClientResponse
-        async with (
-            _session(connector(), answers=plain) as session,
-            _session(connector(force_close=True), answers=plain) as fresh,
-        ):
+        async with _session(connector()) as session, _session(connector(force_close=True)) as fresh:
             yield DeliveryTransport(session, fresh, glance=glance, guard=guard)
 
 
-def _session(connector: aiohttp.TCPConnector, *, answers: type[aiohttp.ClientResponse]) -> aiohttp.ClientSession:
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     """No redirect, no cookie, no proxy from the environment, nothing that we did not write."""
     return aiohttp.ClientSession(
         connector=connector,
-        response_class=answers,
+        request_class=PlainRequest,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
         auto_decompress=False,
         trust_env=False,
-        skip_auto_headers=_AUTOMATIC,
         max_line_size=MOST_HEADERS,
         max_field_size=MOST_HEADERS,
     )
@@ -101,9 +95,8 @@ class AiohttpTransport:
     async def send(self, request: Request, *, within: timedelta) -> Response | NoAnswer:
         """Send one request; see `ports.Transport`."""
         try:
-            with anyio.fail_after(within.total_seconds()):
-                check_url(request.url, guard=self._guard)
-                return await _exchange(self._session, request, read=self._read)
+            check_url(request.url, guard=self._guard)
+            return await _exchange(self._session, request, read=self._read, within=within.total_seconds())
         except EXPECTED as error:
             return no_answer(error)
 
@@ -123,35 +116,39 @@ class DeliveryTransport:
         """Send one request; see `ports.Transport`."""
         current.set(Trail())
         try:
-            with anyio.fail_after(within.total_seconds()):
-                check_url(request.url, guard=self._guard)
-                answer: Response | NoAnswer = await self._exchange(request)
+            check_url(request.url, guard=self._guard)
+            answer: Response | NoAnswer = await self._exchange(request, within=within.total_seconds())
         except EXPECTED as error:
             answer = no_answer(error)
         trail = current.get()
         return replace(answer, address=trail.address, timing=trail.timing())
 
-    async def _exchange(self, request: Request) -> Response:
+    async def _exchange(self, request: Request, *, within: float) -> Response:
         """Send a request, and once more where the other side had let go of a connection that we kept."""
         try:
-            return await _exchange(self._session, request, read=self._read)
+            return await _exchange(self._session, request, read=self._read, within=within)
         except aiohttp.ClientConnectionError:
             if not current.get().is_stale:
                 raise
-        current.set(Trail(began=current.get().began))
-        return await _exchange(self._fresh, request, read=self._read)  # others that are kept may be as stale
+        began = current.get().began
+        current.set(Trail(began=began))
+        left = began + within - time.monotonic()
+        return await _exchange(self._fresh, request, read=self._read, within=left)  # others kept may be as stale
 
 
-async def _exchange(session: aiohttp.ClientSession, request: Request, *, read: _Read) -> Response:
-    if not re.fullmatch("[!-~]+", request.url):  # yarl drops line ends and sends the rest
+async def _exchange(session: aiohttp.ClientSession, request: Request, *, read: _Read, within: float) -> Response:
+    if not _is_visible(request.url):  # yarl drops line ends and sends the rest
         raise ValueError("a URL is visible ASCII")
+    if within <= 0:  # which aiohttp takes for "for ever"
+        raise TimeoutError
     # encoded=True: yarl would turn %3A into ":" otherwise, and break Chime's signature.
     async with session.request(
         request.method,
         URL(request.url, encoded=True),
         headers=request.headers,
-        data=io.BytesIO(request.body) if request.body else None,  # of bytes over 1 MiB aiohttp warns
+        data=request.body,
         allow_redirects=False,
+        timeout=_timeout(within),
     ) as answer:
         if answer.status < HTTPStatus.CONTINUE:
             raise UnusableError(Fault.GARBAGE, "the status is none")
@@ -159,20 +156,15 @@ async def _exchange(session: aiohttp.ClientSession, request: Request, *, read: _
             raise UnusableError(Fault.GARBAGE, f"more than {MOST_HEADERS} bytes of headers")
         body = await read(answer)
         headers = {name.lower(): _readable(value) for name, value in answer.headers.items()}
-        address = answer.address if isinstance(answer, _Answer) else None
-        return Response(answer.status, headers, body, datetime.now(UTC), address)
+        return Response(answer.status, headers, body, datetime.now(UTC))
+
+
+@lru_cache(maxsize=100)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    """Bound all of one exchange, exactly: aiohttp would round what is longer than five seconds."""
+    return aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS, ceil_threshold=inf)
 
 
 def _readable(value: str) -> str:
     """Write bytes that are no UTF-8 as escapes; aiohttp makes half a surrogate pair of each, which nobody can store."""
     return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-class _Answer(aiohttp.ClientResponse):
-    """An answer that remembers who gave it; of a short one aiohttp lets go of the connection before we see it."""
-
-    address: str | None = None
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        self.address = peer(connection.transport)
-        return await super().start(connection)
