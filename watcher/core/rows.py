@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from watcher.core.model import Event, EventType, Params, State, Watch
+from watcher.core.model import Event, EventType, State, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ REFUSALS = {
 class Opened:
     """The little that the schedule keeps of an open watch; `row` grows in the order in which they were stored.
 
-    `state` is None before anything was seen.
+    `params` are JSON. `state` is None before anything was seen.
     """
 
     row: int
     uid: str
     id: str
     provider: str
-    params: Params
+    params: str
     accepted_at: datetime
     changed_at: datetime | None
     deadline_at: datetime
@@ -78,7 +78,8 @@ class EventRow:
 class DeliveryRow:
     """A delivery as the commands show it: `status` is waiting, delivered or exhausted.
 
-    `due_at` is set while it waits; the rest is of the last attempt.
+    `due_at` is set while it waits; the rest is of the last attempt. `is_behind`: it waits for an earlier one of its
+    watch to be done.
     """
 
     id: int
@@ -94,6 +95,25 @@ class DeliveryRow:
     last_status: int | None
     last_error: str | None
     duration: float | None
+    is_behind: bool = False
+
+
+class Held(StrEnum):
+    """What keeps a delivery back, whatever its own schedule says."""
+
+    NO_SECTION = "no_section"
+    DISABLED = "disabled"
+    BREAKER = "breaker_open"  # but for the probe
+    PAUSED = "paused"
+    ORDER = "order"  # an earlier one of its watch goes first
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What keeps deliveries back, and until when at least; None where no moment ends it."""
+
+    by: Held
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +148,11 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What `watcher status` needs: numbers by provider and state, by webhook, what is down, and whose it is."""
+    """What `watcher status` needs: numbers by provider and state, by webhook, what is down, and whose it is.
+
+    `ended` counts those of `exhausted` that were for callbacks which their receivers ended. `cursor` is of the newest
+    event.
+    """
 
     watches: Mapping[tuple[str, str], int]
     troubled: Mapping[str, int]
@@ -139,3 +163,5 @@ class Overview:
     intents: int
     down: Mapping[str, str]
     owner: str | None
+    ended: Mapping[str, int] = field(default_factory=dict)
+    cursor: int = 0

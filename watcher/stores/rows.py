@@ -115,7 +115,7 @@ class OpenedColumns(NamedTuple):
             uid=self.uid,
             id=self.id,
             provider=self.provider,
-            params=orjson.loads(self.params),
+            params=self.params,
             accepted_at=moment(self.accepted_at),
             changed_at=moment_or_none(self.changed_at),
             deadline_at=moment(self.deadline_at),
