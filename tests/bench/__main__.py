@@ -19,6 +19,7 @@ from bench import (
     intake_nats,
     intake_redis,
     latency,
+    many,
     polls,
     waiting,
 )
@@ -41,7 +42,12 @@ MEASUREMENTS = {
     "intake: redis": (intake_redis.ours, intake_redis.bare, "bare redis-py, XREADGROUP and XACK"),
 }
 
-ALONE = {"fuzz": fuzz.main, "latency": latency.main, "waiting": waiting.main}  # they print in their own way
+ALONE = {
+    "fuzz": fuzz.main,
+    "latency": latency.main,
+    "many": many.main,
+    "waiting": waiting.main,
+}  # they print in their own way
 
 
 def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:
