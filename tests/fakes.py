@@ -14,6 +14,7 @@ from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import StoreError
 from watcher.core.intent import Intent, Replay, Switch
+from watcher.core.lease import Lease
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.core.wire import NoAnswer, Request, Response
@@ -193,14 +194,14 @@ class SpiedStore:
             await anyio.sleep(self.slow[name])  # it is done; the answer is on its way
         return result
 
-    async def lease(self) -> int:
+    async def lease(self) -> Lease:
         return await self._call("lease", self._store.lease())
 
-    async def renew(self) -> None:
-        await self._call("renew", self._store.renew())
+    async def renew(self) -> Lease:
+        return await self._call("renew", self._store.renew())
 
-    async def release(self) -> None:
-        await self._call("release", self._store.release())
+    async def release(self, shards: Collection[int] | None = None) -> None:
+        await self._call("release", self._store.release(shards))
 
     async def close(self) -> None:
         await self._call("close", self._store.close())
@@ -213,8 +214,11 @@ class SpiedStore:
     async def position(self, source: str) -> bytes | None:
         return await self._call("position", self._store.position(source))
 
-    async def load(self, *, after: int, limit: int) -> list[Opened]:
-        return await self._call("load", self._store.load(after=after, limit=limit))
+    async def load(
+        self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
+    ) -> list[Opened]:
+        loading = self._store.load(after=after, limit=limit, provider=provider, shards=shards)
+        return await self._call("load", loading)
 
     async def watch(self, uid: str) -> Watch | None:
         return await self._call("watch", self._store.watch(uid))
@@ -230,6 +234,9 @@ class SpiedStore:
 
     async def pause(self, condition: Condition) -> None:
         await self._call("pause", self._store.pause(condition))
+
+    async def endpoints(self) -> list[Endpoint]:
+        return await self._call("endpoints", self._store.endpoints())
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         return await self._call("endpoint", self._store.endpoint(webhook, ordered=ordered))

@@ -3,13 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
-from watcher.core.delivery import Attempt, Decision, Delivery, Settled, Timing
+from postgres_server import PostgresServer, shared_server
+
+from watcher.core.delivery import Attempt, Decision, Delivery, Phases, Settled
+from watcher.core.lease import Lease
 from watcher.core.model import Ending, Event, EventType, Mark, Reason, Snapshot, State, Step, Trouble, Watch
 from watcher.core.rows import Arrival
 from watcher.ports import Records, Store
+from watcher.stores.postgres import PostgresStore
+from watcher.stores.postgres_connection import PostgresConnection
+from watcher.stores.postgres_records import PostgresRecords
 from watcher.stores.sqlite import SqliteStore
 from watcher.stores.sqlite_records import SqliteRecords
 
@@ -20,9 +27,12 @@ LATER = NOON + timedelta(days=365)
 class Backend(Protocol):
     """One database and whoever opens it."""
 
-    async def store(self) -> Store: ...
+    async def store(self, worker: str = "watcher") -> Store: ...
 
     async def records(self) -> Records: ...
+
+    async def lapse(self, worker: str) -> None:
+        """Let the lease of a worker be over, where leases end; it is not told."""
 
     async def close(self) -> None: ...
 
@@ -34,7 +44,7 @@ class SqliteBackend:
     path: Path
     opened: list[Store | Records] = field(default_factory=list)
 
-    async def store(self) -> SqliteStore:
+    async def store(self, worker: str = "watcher") -> SqliteStore:
         store = await SqliteStore.open(self.path)
         self.opened.append(store)
         return store
@@ -44,12 +54,103 @@ class SqliteBackend:
         self.opened.append(records)
         return records
 
+    async def lapse(self, worker: str) -> None:
+        """Do nothing: the lock is its process's for as long as that lives."""
+
     async def close(self) -> None:
         for one in self.opened:
             await one.close()
 
 
-BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": lambda folder: SqliteBackend(folder / "watcher.db")}
+_SCHEMAS = count(1)
+_used: list[str] = []  # making one takes longer than most tests
+
+
+@dataclass
+class PostgresBackend:
+    """A schema of its own on the one server; whoever opens it is the same worker, unless another name is given."""
+
+    server: PostgresServer = field(default_factory=shared_server)
+    lease: timedelta = timedelta(minutes=1)
+    schema: str = field(default_factory=lambda: _used.pop() if _used else f"watcher_{next(_SCHEMAS)}")
+    opened: list[Store | Records] = field(default_factory=list)
+
+    async def store(self, worker: str = "watcher") -> PostgresStore:
+        store = await PostgresStore.open(self.server.url, worker=worker, lease=self.lease, schema=self.schema)
+        if not self.opened:
+            async with store._leaser.transaction() as db:
+                await db.execute(AS_NEW)
+        self.opened.append(store)
+        return store
+
+    async def records(self) -> PostgresRecords:
+        records = await PostgresRecords.open(self.server.url, schema=self.schema)
+        self.opened.append(records)
+        return records
+
+    async def lapse(self, worker: str) -> None:
+        await self.execute("UPDATE workers SET expires_at = clock_timestamp() WHERE name = $1", worker)
+
+    async def execute(self, sql: str, *values: object) -> None:
+        """Do something behind everybody's back."""
+        await self.ask(sql, *values)
+
+    async def ask(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        """Look behind everybody's back."""
+        connection = PostgresConnection(self.server.url, name="test", schema=self.schema, mode="READ WRITE")
+        async with connection.transaction() as db:
+            rows = await db.fetch(sql, *values)
+        await connection.close()
+        return [tuple(row) for row in rows]
+
+    async def make(self, *scripts: str) -> None:
+        """Make the schema, with what these scripts make in it."""
+        connection = PostgresConnection(self.server.url, name="test", schema=self.schema, mode="READ WRITE")
+        async with connection.transaction() as db:
+            await db.execute(f"CREATE SCHEMA {self.schema}")
+            for script in scripts:
+                await db.execute(script)
+        await connection.close()
+
+    async def forget(self) -> None:
+        """Remove the schema, if there is one."""
+        await self.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+
+    async def close(self) -> None:
+        for one in self.opened:
+            await one.close()
+        _used.append(self.schema)
+
+
+AS_NEW = """
+    DELETE FROM attempts;
+    DELETE FROM deliveries;
+    DELETE FROM events;
+    DELETE FROM intents;
+    DELETE FROM observations;
+    DELETE FROM watches;
+    DELETE FROM conditions;
+    DELETE FROM endpoints;
+    DELETE FROM rejected;
+    DELETE FROM positions;
+    DELETE FROM workers;
+    UPDATE shards SET epoch = 0, worker = NULL WHERE epoch <> 0;
+    SELECT setval(pg_get_serial_sequence(name, key), 1, false)
+    FROM (VALUES ('watches', 'row'), ('conditions', 'row'), ('events', 'cursor'), ('deliveries', 'id'),
+        ('attempts', 'id'), ('intents', 'id'), ('rejected', 'id')) AS counted (name, key)
+"""
+
+BACKENDS: dict[str, Callable[[Path], Backend]] = {
+    "sqlite": lambda folder: SqliteBackend(folder / "watcher.db"),
+    "postgres": lambda _: PostgresBackend(),
+}
+
+
+def epoch_of(lease: Lease) -> int:
+    """Return the epoch under which all is held."""
+    assert lease.share == 1
+    (epoch,) = set(lease.epochs.values())
+    return epoch
 
 
 def a_watch(id: str = "order-42", *, provider: str = "d7", operation: str = "9d056a09") -> Watch:
@@ -147,7 +248,7 @@ def settled(
         headers={"server": "nginx"},
         body=b"sorry",
         error=None if is_good else "500 Internal Server Error",
-        timing=Timing(dns=0.01, first_byte=0.2),
+        timing=Phases(dns=0.01, first_byte=0.2),
     )
     fields: dict[str, object] = {"attempts": delivery.attempts + 1, "due_at": next_at or delivery.due_at} | changes
     after = replace(delivery, **fields)  # type: ignore[arg-type]  # the fields are the tests' to name rightly

@@ -3,6 +3,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -10,6 +11,8 @@ from watcher.config import Config, find, literals, load, masked, secrets
 from watcher.core.duration import EXPECTED
 from watcher.core.errors import ConfigError
 from watcher.core.secret import Secret
+from watcher.database import EXPECTED as STATE_EXPECTED
+from watcher.database import SqliteFile
 from watcher.sources.file import FileSection
 
 SAMPLE = Path(__file__).parent.parent / "watcher.toml"
@@ -131,7 +134,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         token = "file:token"
     """
     config = read(tmp_path, text, resolve=True)
-    assert config.watcher.database == tmp_path / "data/w.db"
+    assert config.watcher.state == SqliteFile(tmp_path / "data/w.db")
     assert config.sources == {
         "inbox": FileSection(type="file", path=tmp_path / "watches.jsonl"),
         "elsewhere": FileSection(type="file", path=Path("/var/spool/watches.jsonl")),
@@ -151,7 +154,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_the_state_is_kept_where_systemd_says_else_beside_the_file(
     tmp_path: Path, environ: Mapping[str, str], place: str
 ) -> None:
-    assert read(tmp_path, D7, environ=environ).watcher.state == f"sqlite:{tmp_path / place}"
+    assert read(tmp_path, D7, environ=environ).watcher.state == SqliteFile(tmp_path / place)
 
 
 # --- what is wrong with it ------------------------------------------------------------------------------------
@@ -165,34 +168,40 @@ def test_the_state_is_kept_where_systemd_says_else_beside_the_file(
             [
                 (
                     "watcher.keep: expected a duration: a number of seconds, or a number with a unit: "
-                    '"250ms", "0.5s", "10m", "2h", "3d"'
+                    '"250ms", "0.5s", "10m", "2h", "3d", got "long"'
                 ),
-                "watcher.listeners: unknown key; expected one of api_token, keep, listen, log, max_watches, state",
+                (
+                    "watcher.listeners: unknown key; expected one of "
+                    "api_token, keep, lease, listen, log, max_watches, state, worker"
+                ),
             ],
         ),
         (
             D7 + "\n[provider.x]",
             ["provider: unknown key; expected one of callbacks, providers, sources, watcher, webhooks"],
         ),
-        (D7 + "\n[watcher.log]\nlevel = 'all'", ['watcher.log.level: expected "debug", "info", "warning" or "error"']),
-        (D7 + "\n[watcher]\nlog = 'all'", ["watcher.log: expected a table"]),
-        (D7 + "rate = 'fast'", ["providers.d7.rate: expected a number"]),
-        (D7 + "rate = 0", ["providers.d7.rate: expected a number greater than 0"]),
-        (D7 + "burst = 1.5", ["providers.d7.burst: expected a whole number"]),
-        (D7 + "base_url = 5", ["providers.d7.base_url: expected a string"]),
+        (
+            D7 + "\n[watcher.log]\nlevel = 'all'",
+            ['watcher.log.level: expected "debug", "info", "warning" or "error", got "all"'],
+        ),
+        (D7 + "\n[watcher]\nlog = 'all'", ['watcher.log: expected a table, got "all"']),
+        (D7 + "rate = 'fast'", ['providers.d7.rate: expected a number, got "fast"']),
+        (D7 + "rate = 0", ["providers.d7.rate: expected a number greater than 0, got 0"]),
+        (D7 + "burst = 1.5", ["providers.d7.burst: expected a whole number, got 1.5"]),
+        (D7 + "base_url = 5", ["providers.d7.base_url: expected a string, got 5"]),
         (D7 + "poll.min = '3d'", ["providers.d7.poll: expected 0 < min <= max"]),
-        (D7 + "poll.mode = 'fast'", ['providers.d7.poll.mode: expected "fixed" or "backoff"']),
+        (D7 + "poll.mode = 'fast'", ['providers.d7.poll.mode: expected "fixed" or "backoff", got "fast"']),
         (
             "[providers.x]\ntype = 'd7'\nclient_id = ''\nclient_secret = 'env:D7'",
-            ["providers.x.client_id: expected a string to have at least 1 character"],
+            ["providers.x.client_id: expected at least 1 character, got an empty string"],
         ),
         ("[providers.x]\nrate = 1", ['providers.x.type: missing; expected "chime", "d7", "http", "kore" or "ukg"']),
-        ("[providers.x]\ntype = 'x'", ['providers.x.type: expected "chime", "d7", "http", "kore" or "ukg"']),
+        ("[providers.x]\ntype = 'x'", ['providers.x.type: expected "chime", "d7", "http", "kore" or "ukg", got "x"']),
         (
             "[providers.x]\ntype = 'http'\nurl = 'https://example.com/{id}'\nstatus = 'state'\nstates.ok = 'good'",
-            [f"providers.x.states.ok: expected {STATES}"],
+            [f'providers.x.states.ok: expected {STATES}, got "good"'],
         ),
-        ("[providers]\nd7 = 5", ["providers.d7: expected a table"]),
+        ("[providers]\nd7 = 5", ["providers.d7: expected a table, got 5"]),
         (
             D7 + "\n[sources.'in box']\ntype = 'file'\npath = 'x'",
             ['sources."in box": expected a name of 1 to 64 letters, digits, - and _'],
@@ -204,21 +213,30 @@ def test_the_state_is_kept_where_systemd_says_else_beside_the_file(
         ),
         (
             D7 + OPS + "concurrency = 0",
-            ["webhooks.ops.concurrency: expected a number greater than or equal to 1"],
+            ["webhooks.ops.concurrency: expected a number of at least 1, got 0"],
         ),
-        (D7 + OPS + "unsigned = 'maybe'", ["webhooks.ops.unsigned: expected true or false"]),
-        (D7 + OPS + "events = 'watch.*'", ["webhooks.ops.events: expected a list"]),
+        (D7 + OPS + "unsigned = 'maybe'", ['webhooks.ops.unsigned: expected true or false, got "maybe"']),
+        (D7 + OPS + "events = 'watch.*'", ['webhooks.ops.events: expected a list, got "watch.*"']),
         (D7 + OPS + "providers = ['d7', 'd8']", ["webhooks.ops.providers[1]: unknown provider; expected some of d7"]),
         (D7 + "\n[webhooks.ops]\nunsigned = true", ["webhooks.ops.url: missing; expected a string"]),
         (OPS, ["providers: missing; expected at least one section, such as [providers.d7]"]),
         (
-            D7 + "\n[watcher]\nstate = 'postgresql://user@host/db'",
-            ['watcher.state: expected "sqlite:PATH": PostgreSQL is not supported by this version'],
+            D7 + "\n[watcher]\nstate = 'watcher.db'",
+            [f'watcher.state: {STATE_EXPECTED}, got "watcher.db"'],
         ),
         (
-            D7 + "\n[watcher]\nstate = 'watcher.db'",
-            ['watcher.state: expected "sqlite:PATH", such as "sqlite:watcher.db"'],
+            D7 + "\n[watcher]\nstate = 'mysql://user:canary-7f3a@host/db'",
+            [f"watcher.state: {STATE_EXPECTED}"],
         ),
+        (
+            D7 + "\n[watcher]\nstate = 'postgresql://user:canary-7f3a@[host/db'",
+            [f"watcher.state: {STATE_EXPECTED}"],
+        ),
+        (
+            D7 + "\n[watcher]\nworker = 'one two'",
+            ['watcher.worker: expected a name of 1 to 200 letters, digits, . - _ @ and :, got "one two"'],
+        ),
+        (D7 + "\n[watcher]\nlease = 0", ["watcher.lease: expected a duration longer than nothing, got 0"]),
     ],
 )
 def test_an_error_names_the_key_and_what_was_expected(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -227,7 +245,7 @@ def test_an_error_names_the_key_and_what_was_expected(tmp_path: Path, text: str,
 
 def test_a_duration_is_explained(tmp_path: Path) -> None:
     [line] = complaints(tmp_path, D7 + "timeout = '5 min'")
-    assert line == f"providers.d7.timeout: {EXPECTED}"
+    assert line == f'providers.d7.timeout: {EXPECTED}, got "5 min"'
 
 
 def test_a_check_of_a_whole_section_names_the_key_that_it_is_about(tmp_path: Path) -> None:
@@ -314,9 +332,12 @@ def test_no_error_shows_a_secret(tmp_path: Path) -> None:
         [webhooks.b]
         url = "https://example.com"
         secret = ["whsec_{CANARY}", 5, {{value = "{CANARY}"}}]
+        headers = {{ x-api-key = ["{CANARY}"] }}
+        tokn = "{CANARY}"
     """
-    lines = complaints(tmp_path, text, environ={"WATCHER__PROVIDERS__D7__RATE": CANARY}, resolve=True)
-    assert len(lines) >= 6
+    environ = {"WATCHER__PROVIDERS__D7__RATE": CANARY, "WATCHER__PROVIDERS__D7__POLL": f'{{"mode": "{CANARY}"}}'}
+    lines = complaints(tmp_path, text, environ=environ, resolve=True)
+    assert len(lines) >= 9
     assert CANARY not in "\n".join(lines)
 
 
@@ -343,6 +364,8 @@ def test_the_configuration_is_shown_as_toml_without_its_secrets(tmp_path: Path) 
         "listen": "127.0.0.1:8480",
         "max_watches": 1000000,
         "keep": "30d",
+        "worker": gethostname(),
+        "lease": "15s",
         "log": {"format": "auto", "level": "info"},
     }
     assert again["sources"] == {"inbox": {"type": "file", "path": f"{tmp_path}/watches.jsonl"}}
@@ -383,7 +406,7 @@ def test_any_key_can_be_set_from_the_environment(tmp_path: Path) -> None:
         "WATCHER_CONFIG": "elsewhere.toml",
     }
     config = read(tmp_path, D7 + '[providers.My-D7]\ntype = "d7"\ntoken = "env:T"\n' + OPS, environ=environ)
-    assert config.watcher.state == f"sqlite:{tmp_path}/other.db"
+    assert config.watcher.state == SqliteFile(tmp_path / "other.db")
     assert config.watcher.log.level == "debug"
     assert config.providers["d7"].rate == 2.5
     assert config.providers["d7"].model_dump()["token"] == str(Secret.literal("12345"))

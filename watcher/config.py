@@ -2,9 +2,10 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -21,10 +22,13 @@ from pydantic import (
 from watcher.core.callbacks import Callbacks
 from watcher.core.duration import SomeTime, format_duration
 from watcher.core.errors import ConfigError
+from watcher.core.header import OneLine
 from watcher.core.secret import Secret
 from watcher.core.webhook_section import Terms, Webhook
+from watcher.database import MASK, Database, PostgresUrl, SqliteFile
 from watcher.http.address import Address, read_address
 from watcher.providers import ProviderSection
+from watcher.references import resolver
 from watcher.sections import Keys, Table, dotted, overlay, problems, quoted
 from watcher.sources.directory import DirectorySection
 from watcher.sources.file import FileSection
@@ -32,8 +36,7 @@ from watcher.sources.nats import NatsSection
 from watcher.sources.redis import RedisSection
 
 PLACES = (Path("watcher.toml"), Path("/etc/watcher/watcher.toml"))
-MASK = "********"
-PINNED = ("state", "listen", "api_token")  # keys of [watcher] that only a restart changes
+PINNED = ("state", "listen", "api_token", "worker", "lease")  # keys of [watcher] that only a restart changes
 
 
 def _name(written: str) -> str:
@@ -42,7 +45,14 @@ def _name(written: str) -> str:
     return written
 
 
+def _worker(written: str) -> str:
+    if not re.fullmatch(r"[\w.@:-]{1,200}", written, re.ASCII):
+        raise ValueError("expected a name of 1 to 200 letters, digits, . - _ @ and :")
+    return written
+
+
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+Worker: TypeAlias = Annotated[str, AfterValidator(_worker)]
 Section = TypeVar("Section", bound=BaseModel)
 SourceSection: TypeAlias = Annotated[
     FileSection | DirectorySection | NatsSection | RedisSection, Field(discriminator="type")
@@ -59,31 +69,18 @@ class LogSection(BaseModel):
 
 
 class WatcherSection(BaseModel):
-    """`[watcher]`: the daemon itself. `state` is `sqlite:` and an absolute path."""
+    """`[watcher]`: the daemon itself; `worker` and `lease` are of one that shares its `state`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    state: str = Field(default="", validate_default=True)  # the validator fills it
+    state: Database = Field(default=None, validate_default=True)  # the validator fills it
     listen: str = "127.0.0.1:8480"
-    api_token: Secret | None = None
+    api_token: OneLine | None = None
     max_watches: Annotated[int, Field(ge=1)] = 1_000_000
     keep: SomeTime = timedelta(days=30)
+    worker: Worker = Field(default_factory=gethostname)
+    lease: SomeTime = timedelta(seconds=15)
     log: LogSection = LogSection()
-
-    @field_validator("state")
-    @classmethod
-    def _located(cls, written: str, info: ValidationInfo) -> str:
-        context = info.context or {}
-        if not written:
-            # systemd separates several directories by colons; the first is ours.
-            directory = context.get("environ", {}).get("STATE_DIRECTORY", "").partition(":")[0]
-            written = f"sqlite:{Path(directory, 'watcher.db')}"
-        scheme, _, place = written.partition(":")
-        if scheme in {"postgresql", "postgres"}:
-            raise ValueError('expected "sqlite:PATH": PostgreSQL is not supported by this version')
-        if scheme != "sqlite" or not place or place.startswith("//"):
-            raise ValueError('expected "sqlite:PATH", such as "sqlite:watcher.db"')
-        return f"sqlite:{Path(context.get('folder', ''), place).absolute()}"
 
     @field_validator("listen")
     @classmethod
@@ -102,9 +99,9 @@ class WatcherSection(BaseModel):
         return read_address(self.listen)
 
     @property
-    def database(self) -> Path:
-        """The SQLite file of `state`."""
-        return Path(self.state.removeprefix("sqlite:"))
+    def folder(self) -> Path | None:
+        """Where `state` is, if it is a file here."""
+        return self.state.path.parent if isinstance(self.state, SqliteFile) else None
 
 
 class Config(BaseModel):
@@ -178,13 +175,13 @@ def load(path: Path, *, environ: Mapping[str, str], resolve: bool) -> Config:
     folder = path.absolute().parent
     context: dict[str, object] = {"folder": folder, "environ": environ}
     if resolve:
-        context["resolve"] = _resolver(folder, environ=environ)
+        context["resolve"] = resolver(folder, environ=environ)
     wrong: list[tuple[Keys, str]]
     config = None
     try:
         config = Config.model_validate(table, context=context)
     except ValidationError as error:
-        wrong = list(problems(error, table=table, model=Config))
+        wrong = list(problems(error, table=table, model=Config, unseen=origins))
     else:
         wrong = list(_unfit(config))
     lines = [f"{path}: {line}" for line in strangers]
@@ -204,7 +201,7 @@ def follow(
 
     """
     table = dict(section)
-    context = {"folder": folder, "environ": environ, "resolve": _resolver(folder, environ=environ)}
+    context = {"folder": folder, "environ": environ, "resolve": resolver(folder, environ=environ)}
     try:
         return model.model_validate(table, context=context)
     except ValidationError as error:
@@ -214,14 +211,19 @@ def follow(
 
 def literals(config: Config) -> list[str]:
     """Return the keys of secrets that stand in the configuration themselves."""
-    found = [keys for keys, value in _leaves(config) if isinstance(value, Secret) and value.is_literal]
+    found = [keys for keys, value in _leaves(config) if _is_literal(value)]
     return list(dict.fromkeys(dotted(tuple(key for key in keys if isinstance(key, str))) for keys in found))
+
+
+def _is_literal(value: object) -> bool:
+    return value.is_literal if isinstance(value, Secret) else isinstance(value, PostgresUrl) and bool(value.passwords)
 
 
 def secrets(config: Config) -> list[str]:
     """Return every secret that was resolved, so that the log can keep them out."""
-    values = (value for _, value in _leaves(config) if isinstance(value, Secret) and value.is_resolved)
-    return [secret.reveal() for secret in values]
+    values = [value for _, value in _leaves(config)]
+    resolved = [value.reveal() for value in values if isinstance(value, Secret) and value.is_resolved]
+    return resolved + [word for value in values if isinstance(value, PostgresUrl) for word in value.passwords]
 
 
 def masked(config: Config) -> str:
@@ -248,37 +250,6 @@ def _read(path: Path) -> Table:
         raise ConfigError(f"{path}: {where.rstrip(')').replace('end of document', end)}: {what}") from None
 
 
-def _resolver(folder: Path, *, environ: Mapping[str, str]) -> Callable[[str], str]:
-    def resolve(reference: str) -> str:
-        scheme, _, name = reference.partition(":")
-        if scheme == "env":
-            if not environ.get(name):
-                state = "empty" if name in environ else "not set"
-                raise ValueError(f"expected a secret in the environment variable {name}, which is {state}")
-            return environ[name]
-        if scheme == "file":
-            return _secret_file(folder / name)
-        if "CREDENTIALS_DIRECTORY" not in environ:
-            raise ValueError(f"expected the credential {name}, but $CREDENTIALS_DIRECTORY is not set")
-        if Path(name).name != name:
-            raise ValueError("expected the plain name of a credential, without a folder")
-        return _secret_file(Path(environ["CREDENTIALS_DIRECTORY"], name))
-
-    return resolve
-
-
-def _secret_file(path: Path) -> str:
-    try:
-        value = path.read_text("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"expected a secret in {path}, which is not UTF-8") from None
-    except OSError as error:
-        raise ValueError(f"expected a secret in {path}: {error.strerror}") from None
-    if not value:
-        raise ValueError(f"expected a secret in {path}, which is empty")
-    return value
-
-
 def _unfit(config: Config) -> Iterator[tuple[Keys, str]]:
     """Find what each section allows, and the whole does not."""
     if not config.providers:
@@ -291,10 +262,8 @@ def _unfit(config: Config) -> Iterator[tuple[Keys, str]]:
 
 
 def _origin(keys: Keys, origins: Mapping[Keys, str]) -> str:
-    for length in range(len(keys), 0, -1):
-        if keys[:length] in origins:
-            return f" (set by {origins[keys[:length]]})"
-    return ""
+    variable = next((origins[keys[:length]] for length in range(len(keys), 0, -1) if keys[:length] in origins), None)
+    return f" (set by {variable})" if variable else ""
 
 
 def _leaves(value: object, *, keys: Keys = (), inside_lists: bool = True) -> Iterator[tuple[Keys, object]]:
@@ -325,5 +294,7 @@ def _shown(value: object) -> str:
             return quoted(format_duration(value))
         case list() | tuple():
             return f"[{', '.join(map(_shown, value))}]"
+        case PostgresUrl():
+            return quoted(str(value))
         case _:  # an address may carry a token in its query
             return quoted(re.sub(r"(://[^?\s]*\?).*", rf"\1{MASK}", str(value)))

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from watcher.core.delivery import Attempt, Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.intent import Intent, Replay, Switch
+from watcher.core.lease import Lease
 from watcher.core.model import (
     Ask,
     Broken,
@@ -203,30 +204,37 @@ class Source(Protocol):
 
 
 class Store(Protocol):
-    """The truth. Who holds the lease owns the watches and is the only one to change them.
+    """The truth. Watches live in shards; who holds a watch's shard owns it, and is the only one to change it.
 
-    Every method is one transaction, durable when it returns, and raises `StoreError` if nothing of it was kept.
-    Calls that wait at the same time share one disk write. Times are stored to the microsecond.
+    Every method is one transaction, durable when it returns, and raises `StoreError` if nothing of it was kept (or,
+    where a server is asked over a network, if that cannot be known). Calls that wait at the same time share one disk
+    write. Times are stored to the microsecond. Owners' methods raise `LeaseLostError` where one owns nothing.
     """
 
-    async def lease(self) -> int:
-        """Become the owner and return the epoch, larger than any before.
+    async def lease(self) -> Lease:
+        """Become an owner: of everything, or of a share of it where several workers may be.
+
+        A shard's epoch is larger than any before whenever it changes hands. Of two processes that are the same worker
+        the newest start wins: it has the other's shards at once, as after a crash, and the other one learns at `renew`
+        that it has lost them.
 
         Raises:
-            StoreBusyError: another live process is the owner; the text names it. A dead one never holds it.
+            StoreBusyError: another live process owns everything; the text names it. A dead one never holds it.
 
         """
 
-    async def renew(self) -> None:
-        """Go on being the owner.
+    async def renew(self) -> Lease:
+        """Go on being an owner, and take what is free up to a fair share; a lease that lapsed goes on too.
+
+        What was taken over meanwhile is not in what is returned.
 
         Raises:
-            LeaseLostError: somebody else is.
+            LeaseLostError: everything is lost, for good.
 
         """
 
-    async def release(self) -> None:
-        """Stop being the owner; without a lease, nothing."""
+    async def release(self, shards: Collection[int] | None = None) -> None:
+        """Let others have some shards, or (None) all, and stop being an owner; what is not held, nothing."""
 
     async def close(self) -> None:
         """Finish what was begun and close; idempotent."""
@@ -244,8 +252,13 @@ class Store(Protocol):
     async def position(self, source: str) -> bytes | None:
         """Return the position stored with the source's last batch."""
 
-    async def load(self, *, after: int, limit: int) -> list[Opened]:
-        """Return the owner's open watches whose row is larger than `after`, by row."""
+    async def load(
+        self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
+    ) -> list[Opened]:
+        """Return open watches whose row is larger than `after`, by row: all that are held, or of these shards only.
+
+        `provider` narrows it to one. Rows grow in the order of commits, so that none appears behind one that was read.
+        """
 
     async def watch(self, uid: str) -> Watch | None:
         """Return one watch, whole, open or finished."""
@@ -254,8 +267,13 @@ class Store(Protocol):
         """Write each step: its watch, its events, their deliveries, the end of its intent; all of it or nothing.
 
         Answers for each step: None, `StaleWatchError` if `before` or the epoch is old or the watch is finished,
-        `StoreError` if it could not be written. One bad step does not fail the others. A delivery is made for each
-        name in `Event.to`, due at once; it is the head of its lane (webhook and watch) if nothing waits before it.
+        `LeaseLostError` if its shard is not held, `StoreError` if it could not be written. One bad step does not fail
+        the others. A delivery is made for each name in `Event.to`, due at once; it is the head of its lane (webhook and
+        watch) if nothing waits before it.
+
+        Raises:
+            LeaseLostError: nothing at all is held.
+
         """
 
     async def conditions(self) -> list[Condition]:
@@ -264,16 +282,21 @@ class Store(Protocol):
     async def report(self, report: Report) -> None:
         """Write what happened to a provider as a whole, its event and its deliveries; all of it or nothing.
 
-        The deliveries are a lane of the provider's own.
+        The deliveries are a lane of the provider's own. Any owner may.
+
+        Raises:
+            StaleWatchError: the condition is not the one before this; another worker told it already.
+
         """
 
     async def pause(self, condition: Condition) -> None:
         """Write until when nothing is sent to a provider: its `paused_until`, and nothing else of what is known of it.
 
-        Raises:
-            LeaseLostError: somebody else is the owner.
-
+        Any owner may; where several were told, the longest pause holds.
         """
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Return what is known of each webhook, as any worker wrote it last."""
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook; an empty one if it is new.
@@ -288,7 +311,8 @@ class Store(Protocol):
         """Return the deliveries of a webhook that may be sent now: due, and first of their lanes; oldest due first.
 
         `again` says which: those that are sent for the first time, or those that were sent before (retries, replays).
-        Those in `but`, by id, are left out. What waits behind the heads costs nothing.
+        Those in `but`, by id, are left out, and those of shards that are not held. What waits behind the heads costs
+        nothing.
         """
 
     async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
@@ -301,14 +325,15 @@ class Store(Protocol):
         """Record attempts, and what is now known of the webhook; all of it or nothing.
 
         A delivery that no longer waits makes the next of its lane the head, due at once; so does one that loosens.
-        What was settled before stays as it is. `ENDED` gives up the whole lane and ends the watch's callback.
+        What was settled before stays as it is, and what belongs to a shard that is no longer held. `ENDED` gives up
+        the whole lane and ends the watch's callback.
         """
 
     async def loosen(self, *, now: datetime) -> int:
-        """Let go of the lanes of deliveries whose `loosens_at` has come; return how many."""
+        """Let go of the held lanes of deliveries whose `loosens_at` has come; return how many."""
 
     async def undelivered(self) -> list[str]:
-        """Return the names of all webhooks that anything waits for."""
+        """Return the names of all webhooks that anything waits for in the shards that are held."""
 
     async def backlog(self) -> Mapping[str, Backlog]:
         """Count what waits, by webhook; where nothing waits there is no number. Takes longer where much waits."""
@@ -317,8 +342,9 @@ class Store(Protocol):
         """Write what is wanted of the owner; its `id` is given here. Whoever calls need not be the owner."""
 
     async def intents(self) -> list[Intent]:
-        """Return what the owner is asked to do, oldest first.
+        """Return what this owner is asked to do, oldest first: what is wanted of watches that it holds.
 
+        What concerns no watch is asked of the holder of the first shard (`Lease.is_steward`).
         A `Cancel` ends with the step that carries it out, a `Switch` with `done`, a `Replay` with its last `replay`.
         """
 
@@ -337,7 +363,8 @@ class Store(Protocol):
 
         Deliveries that wait since then are given up. Of watches that finished before then the details go, and their
         events with deliveries and attempts, unless one of them still waits; their ids stay until `ids_before`.
-        Refused requests go too. Space that became free is given back to the file system bit by bit.
+        Refused requests go too, and origins of callbacks that were not called since then, if nothing waits for them
+        and nobody disabled them. Space that became free is given back to the file system bit by bit.
         """
 
 
@@ -374,10 +401,13 @@ class Records(Protocol):
         after: int = 0,
         limit: int = 100,
     ) -> list[DeliveryRow]:
-        """Return deliveries by id; of one watch (a sender's id), by sequence. `since` is of their events."""
+        """Return deliveries by id; `watch` is a sender's id, `since` is of their events."""
 
     async def attempts(self, *, delivery: int) -> list[Attempt]:
         """Return the failed attempts of a delivery, oldest first."""
+
+    async def replayable(self, replay: Replay) -> int:
+        """Count the deliveries that a replay would make wait, were it carried out now."""
 
     async def endpoints(self) -> list[Endpoint]:
         """Return what is known of each webhook."""

@@ -135,6 +135,7 @@ async def test_deliveries_of_a_watch_say_how_far_they_are(store: Store, records:
         last_status=None,
         last_error=None,
         duration=None,
+        is_behind=True,
     )
     failed = replace(
         untried,
@@ -147,6 +148,7 @@ async def test_deliveries_of_a_watch_say_how_far_they_are(store: Store, records:
         last_status=500,
         last_error="500 Internal Server Error",
         duration=0.25,
+        is_behind=False,
     )
     given_up = replace(
         failed,
@@ -223,6 +225,7 @@ async def test_the_overview_counts(store: Store, records: Records) -> None:
         intents=1,
         down={},
         owner=overview.owner,
+        cursor=3,
     )
     assert overview.owner is not None
 

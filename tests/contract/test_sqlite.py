@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from store_values import LATER, a_step, a_watch, added, arrival, head_of, refusal, settled, told, waiting
+from store_values import LATER, a_step, a_watch, added, arrival, epoch_of, head_of, refusal, settled, told, waiting
 
 from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError, StoreBusyError, StoreError
@@ -202,9 +202,19 @@ async def test_a_second_owner_is_told_the_first_ones_process_and_takes_over_the_
     rival.kill()
     rival.wait()
     assert (await records.overview()).owner is None
-    assert await store_of_nobody.lease() == 2
+    assert epoch_of(await store_of_nobody.lease()) == 2
     assert (await records.overview()).owner == f"process {os.getpid()}"
     await records.close()
+
+
+async def test_a_second_owner_is_refused_until_the_first_lets_go(path: Path, store: SqliteStore) -> None:
+    other = await SqliteStore.open(path)
+    with pytest.raises(StoreBusyError):
+        await other.lease()
+    await store.renew()
+    await store.release()
+    await other.lease()
+    await other.close()
 
 
 async def test_an_owner_whose_lock_was_removed_can_write_no_more(path: Path, store: SqliteStore) -> None:

@@ -57,6 +57,10 @@ PLANS = {
     ),
     "give up": (sqlite_prune.LONGEST, "SEARCH d USING INDEX deliveries_waiting (webhook=?)"),
     "forget details": (sqlite_prune.KEPT, "SEARCH watches USING COVERING INDEX watches_kept (kept_since<?)"),
+    "forget origins": (
+        sqlite_prune.FORGET_ORIGINS,
+        "SEARCH deliveries USING INDEX deliveries_waiting (webhook=?)",
+    ),
     "forget ids": (sqlite_prune.FORGET_IDS, "SEARCH watches USING INDEX watches_forgotten (finished_at<?)"),
 }
 

@@ -19,7 +19,7 @@ from store_values import (
     waiting,
 )
 
-from watcher.core.delivery import Attempt, Decision, Delivery, Timing
+from watcher.core.delivery import Attempt, Decision, Delivery, Phases
 from watcher.core.errors import LeaseLostError
 from watcher.core.model import Callback
 from watcher.ports import Store
@@ -137,6 +137,7 @@ async def test_everything_that_decides_about_a_retry_is_kept(store: Store) -> No
         head,
         attempts=3,
         burnt=2,
+        spared=3,
         thin=True,
         refused_since=NOON + SECOND,
         loosens_at=LATER + SECOND,
@@ -195,7 +196,7 @@ async def test_failed_attempts_are_kept_whole_and_of_a_batch_at_one_member(store
         headers={"server": "nginx"},
         body=b"sorry",
         error="500 Internal Server Error",
-        timing=Timing(dns=0.01, first_byte=0.2),
+        timing=Phases(dns=0.01, first_byte=0.2),
     )
 
 

@@ -18,14 +18,14 @@ from store_values import (
     waiting,
 )
 
-from watcher.core.delivery import Attempt, Decision, Delivery, Timing
+from watcher.core.delivery import Attempt, Decision, Delivery, Phases
 from watcher.core.endpoint import Disabled, Endpoint
 from watcher.core.errors import LeaseLostError
 from watcher.core.intent import Switch
 from watcher.ports import Store
 
 SECOND = timedelta(seconds=1)
-GOOD = Attempt(7, NOON, 0.25, 200, "192.0.2.1", {"server": "nginx"}, b"thanks", timing=Timing(connect=0.1))
+GOOD = Attempt(7, NOON, 0.25, 200, "192.0.2.1", {"server": "nginx"}, b"thanks", timing=Phases(connect=0.1))
 SHAKEN = Endpoint(
     "ops",
     section="a fingerprint",

@@ -118,7 +118,9 @@ async def test_what_is_sent_again_has_a_fresh_schedule_and_the_same_id_and_keeps
     (watch,) = await added(store, a_watch())
     await told(store, watch, events=1)
     head = await head_of(store)
-    first = settled(head, Decision.RETRY, burnt=1, thin=True, refused_since=NOON, loosens_at=LATER, batch="bat_1")
+    first = settled(
+        head, Decision.RETRY, burnt=1, spared=2, thin=True, refused_since=NOON, loosens_at=LATER, batch="bat_1"
+    )
     await store.settle([first])
     last = settled(first.delivery, Decision.EXHAUSTED)
     await store.settle([last])

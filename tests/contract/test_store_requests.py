@@ -11,6 +11,7 @@ from store_values import (
     added,
     arrival,
     cancellation,
+    epoch_of,
     refusal,
 )
 
@@ -21,7 +22,7 @@ from watcher.ports import Store
 
 
 async def test_a_watch_comes_back_as_it_was_stored(store: Store) -> None:
-    epoch = await store.lease()
+    epoch = epoch_of(await store.lease())
     assert await store.add([arrival(a_watch())]) == [Admission.NEW]
     assert await store.watch("uid-order-42") == replace(a_watch(), epoch=epoch)
     assert await store.watch("uid-unknown") is None

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
 from store_values import (
     EVERYTHING,
     NOON,
@@ -13,6 +14,7 @@ from store_values import (
     added,
     an_event,
     cancellation,
+    epoch_of,
     heads_of,
     told,
 )
@@ -45,7 +47,7 @@ async def test_load_brings_what_the_schedule_needs(store: Store) -> None:
         uid=fresh.uid,
         id="fresh",
         provider="d7",
-        params=fresh.params,
+        params=orjson.dumps(fresh.params).decode(),
         accepted_at=NOON,
         changed_at=None,
         deadline_at=fresh.submitted_at + timedelta(days=3),
@@ -88,7 +90,7 @@ async def test_a_step_from_an_old_sequence_is_stale(store: Store) -> None:
 
 async def test_a_step_from_an_old_epoch_is_stale(store: Store) -> None:
     (watch,) = await added(store, a_watch())
-    epoch = await store.lease()
+    epoch = epoch_of(await store.lease())
     (answer,) = await store.commit([a_step(watch)])
     assert isinstance(answer, StaleWatchError)
     assert await store.watch(watch.uid) == replace(watch, epoch=epoch)
@@ -104,7 +106,7 @@ async def test_a_finished_watch_never_changes(store: Store) -> None:
 
 
 async def test_an_unknown_watch_is_stale(store: Store) -> None:
-    epoch = await store.lease()
+    epoch = epoch_of(await store.lease())
     (answer,) = await store.commit([a_step(replace(a_watch(), epoch=epoch))])
     assert isinstance(answer, StaleWatchError)
 

@@ -1,6 +1,12 @@
-from make import START, after
+from dataclasses import astuple, replace
+from datetime import datetime
+
+import pytest
+from make import START, after, watch
 
 from watcher.core.agenda import Agenda, Entry
+from watcher.core.model import Reason, Snapshot, State, Trouble
+from watcher.core.rows import Opened
 
 
 def entry(id: str) -> Entry:
@@ -54,3 +60,55 @@ def test_an_entry_is_found_with_its_time_and_the_number_of_those_before_it() -> 
     assert agenda.find("uid-c") == (3.0, 3, found)
     agenda.drop("uid-c")
     assert (agenda.find("uid-c"), agenda.find("uid-x")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changed_at", "state", "since", "known"),
+    [
+        pytest.param(None, None, after("1m"), State.PENDING, id="never-seen"),
+        pytest.param(after("1h"), State.IN_PROGRESS, after("1h"), State.IN_PROGRESS, id="seen"),
+    ],
+)
+def test_an_entry_begins_with_what_is_loaded(
+    changed_at: datetime | None, state: State | None, since: datetime, known: State
+) -> None:
+    opened = Opened(7, "uid-a", "a", "d7", "{}", after("1m"), changed_at, after("3d"), state)
+    made = Entry("uid-a", "a", "{}", since.timestamp(), after("3d").timestamp(), state=known)
+    assert astuple(Entry.new(opened)) == astuple(made)
+
+
+def test_an_entry_goes_on_with_what_is_on_disk_after_a_step() -> None:
+    trouble = Trouble(Reason.DENIED, after("1h"), 401, told=True)
+    scheduled = Snapshot("scheduled", State.PENDING, not_before=after("2h"))
+    stored = watch(scheduled, changed_at=after("1h"), trouble=trouble)
+    made = replace(
+        entry("a"),
+        since=after("1h").timestamp(),
+        deadline=stored.deadline_at.timestamp(),
+        not_before=after("2h").timestamp(),
+        digest=b"of the body",
+        trouble=trouble,
+        state=State.PENDING,
+    )
+    assert astuple(entry("a").after(stored, digest=b"of the body", state=State.PENDING)) == astuple(made)
+    unseen = entry("a").after(watch(), digest=None, state=State.PENDING)
+    assert (unseen.not_before, unseen.since) == (None, START.timestamp())
+
+
+def test_all_whose_deadline_has_passed_are_taken_off_and_those_that_were_dropped_are_not_told_of() -> None:
+    agenda = Agenda()
+    for place, hours in enumerate((5, 1, 3, 2, 4)):
+        agenda.push(replace(entry(f"{hours}h"), deadline=after(f"{hours}h").timestamp()), due=float(place))
+    agenda.drop("uid-2h")
+    assert agenda.take_late(now=START) == []
+    assert [late.id for late in agenda.take_late(now=after("3h"))] == ["1h", "3h"]
+    assert [agenda.pop().id for _ in range(len(agenda))] == ["5h", "4h"]
+
+
+def test_only_those_that_are_ours_are_kept() -> None:
+    agenda = Agenda()
+    for place, name in enumerate("abcde"):
+        agenda.push(entry(name), due=float(place))
+    agenda.drop("uid-d")
+    assert [gone.id for gone in agenda.keep({"uid-a", "uid-c"}.__contains__)] == ["b", "e"]
+    assert [agenda.pop().id for _ in range(len(agenda))] == ["a", "c"]

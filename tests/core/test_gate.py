@@ -140,3 +140,31 @@ def test_how_long_to_wait_can_be_asked_without_taking_a_turn() -> None:
     ]
     assert gate(paused=9.0).wait(now=2.0) == pytest.approx(7.4)  # and then at half the rate
     assert gate(reason=Reason.DENIED).wait(now=0.0) == 0.0
+
+
+def test_an_account_is_closed_while_it_is_paused_or_down_and_not_while_its_rate_is_used_up() -> None:
+    used_up = gate(rate=1.0, burst=1)
+    used_up.take(now=0.0)
+    assert not used_up.is_closed(now=0.0)
+    assert [gate(paused=9.0).is_closed(now=now) for now in (8.9, 9.0)] == [True, False]
+    assert gate(reason=Reason.DENIED).is_closed(now=99.0)
+
+
+def test_what_others_found_out_about_the_account_is_believed() -> None:
+    told, reasons = gate(), []
+    for reason in (Reason.DENIED, None):
+        told.believe(reason)
+        reasons.append(told.reason)
+    assert reasons == [Reason.DENIED, None]
+    told.pause(20.0, now=1.0)
+    told.pause(5.0, now=2.0)
+    assert told.paused(now=1.0) == 20.0
+    told.pause(9e9, now=2.0)
+    assert told.paused(now=2.0) == LONGEST_PAUSE
+
+
+def test_with_half_of_the_account_it_goes_on_at_half_of_the_rate() -> None:
+    part = gate(rate=10.0, burst=10)
+    taken(part, start=0.0, end=10.0)
+    part.divide(rate=5.0, burst=5, now=10.0)
+    assert 49 <= len(taken(part, start=10.0, end=20.0)) <= 51

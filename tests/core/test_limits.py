@@ -54,3 +54,32 @@ def test_who_waits_as_long_as_was_said_gets_a_token(rate: float, burst: int, sta
             now += waits[-1]
             waits.append(bucket.take(now=now))
         assert len(waits) <= 3  # the last of them only rounds
+
+
+# --- shared with other workers --------------------------------------------------------------------------------
+
+
+def test_who_gets_a_larger_part_gets_no_tokens_with_it() -> None:
+    bucket = TokenBucket(rate=1, burst=1, now=0.0)
+    assert bucket.take(now=0.0) == 0
+    bucket.divide(rate=4, burst=4, now=0.5)
+    assert [bucket.take(now=now) for now in (0.5, 0.625, 0.625)] == [0.125, 0, 0.25]
+
+
+def test_who_gets_a_smaller_part_keeps_no_more_tokens_than_fit() -> None:
+    bucket = TokenBucket(rate=4, burst=4, now=0.0)
+    bucket.divide(rate=1, burst=1, now=100.0)
+    assert [bucket.take(now=100.0) for _ in range(2)] == [0, 1]
+
+
+@given(rate=RATES, parts=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.25, 0.5, 1.0])), max_size=30))
+def test_two_that_divide_a_limit_never_pass_it(rate: float, parts: list[tuple[float, float]]) -> None:
+    now, admitted = 0.0, []
+    halves = [TokenBucket(rate=rate / 2, burst=1, now=now) for _ in range(2)]
+    for gap, part in parts:
+        now += gap / rate
+        for half, mine in zip(halves, (part, 1 - part), strict=True):
+            half.divide(rate=rate * max(mine, 1e-3), burst=1, now=now)
+            admitted += [now for _ in range(3) if half.take(now=now) == 0]
+    for (first, begin), (last, end) in combinations_with_replacement(enumerate(admitted), 2):
+        assert last - first + 1 <= len(halves) + rate * (end - begin) + 1e-3

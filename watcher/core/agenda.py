@@ -1,6 +1,7 @@
 """What is asked when: the open watches of one account, in memory, by due time. It neither waits nor asks."""
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,16 +78,23 @@ class Agenda:
         """Forget an entry; one that is off the agenda now, as soon as it is put on again and due."""
         self._dropped.add(uid)
 
+    def keep(self, is_ours: Callable[[str], bool]) -> list[Entry]:
+        """Take off all but those whose uid is ours; those that were dropped are not told of. Looks at every watch."""
+        return self._keep(lambda entry: is_ours(entry.uid))
+
     def take_late(self, *, now: datetime) -> list[Entry]:
         """Take off all whose deadline has passed, due or not; those that were dropped are not told of."""
         passed = now.timestamp()
-        late = [entry for _, entry in self._heap if entry.deadline <= passed]
-        if late:
-            self._heap = [item for item in self._heap if item[1].deadline > passed]
+        return self._keep(lambda entry: entry.deadline > passed)
+
+    def _keep(self, stays: Callable[[Entry], bool]) -> list[Entry]:
+        gone = [entry for _, entry in self._heap if not stays(entry)]
+        if gone:
+            self._heap = [item for item in self._heap if stays(item[1])]
             heapq.heapify(self._heap)
-        dropped = self._dropped.intersection(entry.uid for entry in late)
+        dropped = self._dropped.intersection(entry.uid for entry in gone)
         self._dropped -= dropped
-        return [entry for entry in late if entry.uid not in dropped]
+        return [entry for entry in gone if entry.uid not in dropped]
 
     def find(self, uid: str) -> tuple[float, int, Entry] | None:
         """Return when an entry is due, how many are due before it, and itself; looks at every watch, so seldom."""

@@ -31,6 +31,18 @@ class Gate:
         """Why the account as a whole is down, None if it is not."""
         return self._health.reason
 
+    def believe(self, reason: Reason | None) -> None:
+        """Take from others that the account is down, or up."""
+        self._health = Health(reason)
+
+    def pause(self, seconds: float, *, now: float) -> None:
+        """Take from others that nothing may be sent for so long."""
+        self._paused_until = max(self._paused_until, now + min(seconds, LONGEST_PAUSE))
+
+    def divide(self, *, rate: float, burst: int, now: float) -> None:
+        """Go on with another part of the account's limits."""
+        self._bucket.divide(rate=rate, burst=burst, now=now)
+
     def take(self, *, now: float) -> float:
         """Let one poll through and return 0, or return the seconds until it is worth asking again."""
         wait = self.wait(now=now)

@@ -36,6 +36,13 @@ class TokenBucket:
         """Return how many tokens a second there are now."""
         return min(self.rate, self._slow + self.rate * (now - self._slow_at) / RECOVERY)
 
+    def divide(self, *, rate: float, burst: int, now: float) -> None:
+        """Go on with another rate and burst; there are no more tokens than there were."""
+        tokens = min(self.burst - max(self._full_at - now, 0.0) * self.rate, burst)
+        self._slow, self._slow_at = self.rate_at(now=now) * rate / self.rate, now
+        self.rate, self.burst = rate, burst
+        self._full_at = now + (burst - tokens) / rate
+
     def slow_down(self, *, now: float) -> None:
         """Halve the rate, and leave nothing in the bucket."""
         self._slow = max(self.rate_at(now=now) / 2, self.rate * SLOWEST)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import orjson
 from pydantic import TypeAdapter
 
-from watcher.core.delivery import Attempt, Delivery, Timing
+from watcher.core.delivery import Attempt, Delivery, Phases
 from watcher.core.endpoint import Endpoint
 from watcher.core.intent import Cancel, Intent, Replay, Switch
 from watcher.core.model import Callback, EventType
@@ -22,6 +22,7 @@ class DeliveryColumns(NamedTuple):
     attempts: int
     due_at: int
     burnt: int
+    spared: int
     thin: int
     refused_since: int | None
     loosens_at: int | None
@@ -43,10 +44,11 @@ class DeliveryColumns(NamedTuple):
         return Delivery(
             id=self.id,
             webhook=self.webhook,
-            event=EventColumns(*self[11:]).value(),
+            event=EventColumns(*self[12:]).value(),
             attempts=self.attempts,
             due_at=moment(self.due_at),
             burnt=self.burnt,
+            spared=self.spared,
             thin=bool(self.thin),
             refused_since=moment_or_none(self.refused_since),
             loosens_at=moment_or_none(self.loosens_at),
@@ -71,6 +73,7 @@ class DeliveryRowColumns(NamedTuple):
     last_status: int | None
     last_error: str | None
     duration: float | None
+    head: int
 
     def value(self) -> DeliveryRow:
         """Return the row."""
@@ -88,6 +91,7 @@ class DeliveryRowColumns(NamedTuple):
             last_status=self.last_status,
             last_error=self.last_error,
             duration=self.duration,
+            is_behind=self.status == "waiting" and not self.head,
         )
 
 
@@ -115,7 +119,7 @@ class AttemptColumns(NamedTuple):
             headers=orjson.loads(self.headers),
             body=self.body,
             error=self.error,
-            timing=Timing(**orjson.loads(self.timing)),
+            timing=Phases(**orjson.loads(self.timing)),
         )
 
 
@@ -147,7 +151,7 @@ def write_replay(intent: Replay) -> str:
     return _REPLAY.dump_json(intent).decode()
 
 
-def write_timing(timing: Timing) -> str:
+def write_timing(timing: Phases) -> str:
     """Encode where the seconds went."""
     return orjson.dumps(timing).decode()
 

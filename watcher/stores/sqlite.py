@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -13,10 +14,11 @@ from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError
 from watcher.core.intent import Intent, Replay, Switch
+from watcher.core.lease import SHARDS, Lease, shard_of
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.rows import OpenedColumns, WatchColumns
-from watcher.stores.sqlite_endpoints import keep, know
+from watcher.stores.sqlite_endpoints import keep, know, read_endpoints
 from watcher.stores.sqlite_file import open_owned, open_read_only
 from watcher.stores.sqlite_intents import read_intents, write_intent
 from watcher.stores.sqlite_lock import OwnerLock
@@ -79,25 +81,26 @@ class SqliteStore:
 
     # --- who owns it ------------------------------------------------------------------------------------------
 
-    async def lease(self) -> int:
-        """Take the lock and the next epoch."""
+    async def lease(self) -> Lease:
+        """Take the lock and the next epoch: all shards have it, and no other worker ever wants any."""
         await to_thread.run_sync(self._lock.take)
         try:
             self._epoch = await self._writer.run(_next_epoch)
         except BaseException:
             await self.release()
             raise
-        return self._epoch
+        return Lease(dict.fromkeys(range(SHARDS), self._epoch))
 
-    async def renew(self) -> None:
+    async def renew(self) -> Lease:
         """Look whether the epoch is still ours; the lock needs no renewal."""
         epoch = self._epoch
-        await self._reader.run(lambda db: _verify(db, epoch))
+        return Lease(dict.fromkeys(range(SHARDS), await self._reader.run(lambda db: _verify(db, epoch))))
 
-    async def release(self) -> None:
-        """Let go of the lock."""
-        self._epoch = None
-        self._lock.release()
+    async def release(self, shards: Collection[int] | None = None) -> None:
+        """Let go of the lock; not for some shards, because there is nobody who could take them."""
+        if shards is None:
+            self._epoch = None
+            self._lock.release()
 
     # --- watches ----------------------------------------------------------------------------------------------
 
@@ -124,11 +127,17 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
-    async def load(self, *, after: int, limit: int) -> list[Opened]:
-        """Return a page of open watches."""
-        return await self._reader.run(
-            lambda db: [OpenedColumns(*row).value() for row in db.execute(LOAD, (after, limit))]
-        )
+    async def load(
+        self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
+    ) -> list[Opened]:
+        """Return a page of open watches; those of other shards than are asked for are passed over."""
+
+        def work(db: sqlite3.Connection) -> list[Opened]:
+            rows = (OpenedColumns(*row) for row in db.execute(LOAD, (after, limit if shards is None else -1, provider)))
+            asked = (row for row in rows if shards is None or shard_of(row.uid) in shards)
+            return [row.value() for row in islice(asked, limit)]
+
+        return await self._reader.run(work)
 
     async def watch(self, uid: str) -> Watch | None:
         """Return one watch, whole."""
@@ -163,6 +172,10 @@ class SqliteStore:
         await self._own(lambda db: write_pause(db, condition))
 
     # --- deliveries -------------------------------------------------------------------------------------------
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Return what is known of each webhook."""
+        return await self._reader.run(read_endpoints)
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook."""
@@ -251,9 +264,9 @@ class SqliteStore:
 LOAD = """
     SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state
     FROM watches INDEXED BY watches_open
-    WHERE ending IS NULL AND row > ?
+    WHERE ending IS NULL AND row > ?1 AND (?3 IS NULL OR provider = ?3)
     ORDER BY row
-    LIMIT ?
+    LIMIT ?2
 """
 
 WATCH = """

@@ -23,8 +23,8 @@ def select_heads(
 
 
 HEADS = """
-    SELECT id, webhook, attempts, due_at, burnt, thin, refused_since, loosens_at, batch, callback_url, callback_secret,
-        event_id, type, at, uid, watch_id, provider, sequence, body
+    SELECT id, webhook, attempts, due_at, burnt, spared, thin, refused_since, loosens_at, batch,
+        callback_url, callback_secret, event_id, type, at, uid, watch_id, provider, sequence, body
     FROM outbox
     WHERE webhook = ? AND head = 1 AND again = ? AND due_at <= ? AND id NOT IN (SELECT value FROM json_each(?))
     ORDER BY due_at, id
@@ -42,8 +42,8 @@ def select_members(db: sqlite3.Connection, head: Delivery, *, limit: int) -> lis
 
 
 BATCH = """
-    SELECT id, webhook, attempts, due_at, burnt, thin, refused_since, loosens_at, batch, callback_url, callback_secret,
-        event_id, type, at, uid, watch_id, provider, sequence, body
+    SELECT id, webhook, attempts, due_at, burnt, spared, thin, refused_since, loosens_at, batch,
+        callback_url, callback_secret, event_id, type, at, uid, watch_id, provider, sequence, body
     FROM outbox
     WHERE webhook = :webhook AND batch = :batch AND status = 'waiting'
     ORDER BY id <> :head, place, event
@@ -51,8 +51,8 @@ BATCH = """
 """
 
 LANE = """
-    SELECT id, webhook, attempts, due_at, burnt, thin, refused_since, loosens_at, batch, callback_url, callback_secret,
-        event_id, type, at, uid, watch_id, provider, sequence, body
+    SELECT id, webhook, attempts, due_at, burnt, spared, thin, refused_since, loosens_at, batch,
+        callback_url, callback_secret, event_id, type, at, uid, watch_id, provider, sequence, body
     FROM outbox
     WHERE (webhook, watch) = (SELECT webhook, watch FROM deliveries WHERE id = :head AND loose = 0)
         AND status = 'waiting' AND loose = 0
@@ -100,11 +100,11 @@ BACKLOG = """
 def settle(db: sqlite3.Connection, settled: Sequence[Settled]) -> None:
     """Store attempts and what they mean. Lanes move last, and once: several of one lane may have gone in one POST."""
     done = [one for one in settled if one.decision is not Decision.RETRY]
-    db.executemany(END, [_ended(one) for one in done if one.decision is Decision.DELIVERED])
+    db.execute(DELIVERED, (orjson.dumps([_delivered(one) for one in done if one.decision is Decision.DELIVERED]),))
     for one in settled:
         if one.decision is not Decision.DELIVERED:
             _fail(db, one)
-    db.executemany(PROMOTE, [(one.delivery.id, _end_of(one.attempt)) for one in done])
+    promote(db, [(one.delivery.id, _end_of(one.attempt)) for one in done])
     for one in settled:
         if one.decision is Decision.RETRY and _is_late(one):
             _let_go(db, db.execute(HEAD_OF_LANE, (one.delivery.id,)).fetchall(), at=_end_of(one.attempt))
@@ -120,29 +120,41 @@ def _is_late(one: Settled) -> bool:
     return loosens_at is not None and micros(loosens_at) <= _end_of(one.attempt)
 
 
-def _ended(one: Settled) -> tuple[object, ...]:
-    delivery, attempt = one.delivery, one.attempt
-    status = "delivered" if one.decision is Decision.DELIVERED else "exhausted"
-    last = (micros(attempt.at), attempt.status, attempt.error, attempt.duration)
-    return status, delivery.attempts, delivery.burnt, *last, delivery.id
+def _delivered(one: Settled) -> tuple[object, ...]:
+    attempt = one.attempt
+    return one.delivery.id, one.delivery.attempts, micros(attempt.at), attempt.status, attempt.duration
 
 
-END = """
+# One statement for all, because with each step of one SQLite lets the event loop in, and waits until it is let back.
+DELIVERED = """
     UPDATE deliveries
-    SET status = ?, head = 0, attempts = ?, burnt = ?, last_at = ?, last_status = ?, last_error = ?, last_duration = ?
-    WHERE id = ? AND status = 'waiting'
+    SET status = 'delivered', head = 0, attempts = one.value ->> 1, last_at = one.value ->> 2,
+        last_status = one.value ->> 3, last_error = NULL, last_duration = one.value ->> 4
+    FROM json_each(?) AS one
+    WHERE deliveries.id = one.value ->> 0 AND status = 'waiting'
 """
+
+
+def promote(db: sqlite3.Connection, done: Sequence[tuple[int, int]]) -> None:
+    """Make heads of what stands behind others, each of which was done at a time."""
+    db.execute(PROMOTE, (orjson.dumps(done),))
+
 
 # Due at once, and behind what is due already, so that lanes take turns; what was sent in a batch keeps its own time.
 PROMOTE = """
-    UPDATE deliveries SET head = 1, due_at = max(due_at, ?2)
-    WHERE head = 0 AND id = (
-        SELECT next.id FROM deliveries AS done JOIN deliveries AS next
-            ON next.webhook = done.webhook AND next.watch = done.watch AND next.status = 'waiting' AND next.loose = 0
-        WHERE done.id = ?1
-        ORDER BY next.place, next.event
-        LIMIT 1
+    UPDATE deliveries SET head = 1, due_at = max(due_at, done_at)
+    FROM (
+        SELECT one.value ->> 1 AS done_at, (
+            SELECT next.id
+            FROM deliveries AS done JOIN deliveries AS next ON next.webhook = done.webhook AND next.watch = done.watch
+                AND next.status = 'waiting' AND next.loose = 0
+            WHERE done.id = one.value ->> 0
+            ORDER BY next.place, next.event
+            LIMIT 1
+        ) AS next_id
+        FROM json_each(?) AS one
     )
+    WHERE deliveries.id = next_id AND head = 0
 """
 
 
@@ -158,11 +170,26 @@ def _fail(db: sqlite3.Connection, one: Settled) -> None:
         keep_attempt(db, one.delivery.id, attempt=one.attempt)
 
 
+def _ended(one: Settled) -> tuple[object, ...]:
+    delivery, attempt = one.delivery, one.attempt
+    last = (micros(attempt.at), attempt.status, attempt.error, attempt.duration)
+    return delivery.attempts, delivery.burnt, *last, delivery.id
+
+
+END = """
+    UPDATE deliveries
+    SET status = 'exhausted', head = 0, attempts = ?, burnt = ?,
+        last_at = ?, last_status = ?, last_error = ?, last_duration = ?
+    WHERE id = ? AND status = 'waiting'
+"""
+
+
 def _put_off(one: Settled) -> tuple[object, ...]:
     delivery, attempt = one.delivery, one.attempt
     return (
         delivery.attempts,
         delivery.burnt,
+        delivery.spared,
         micros(delivery.due_at),
         delivery.thin,
         micros_or_none(delivery.refused_since),
@@ -178,8 +205,8 @@ def _put_off(one: Settled) -> tuple[object, ...]:
 
 AGAIN = """
     UPDATE deliveries
-    SET again = 1, attempts = ?, burnt = ?, due_at = ?, thin = ?, refused_since = ?, loosens_at = ?, batch = ?,
-        last_at = ?, last_status = ?, last_error = ?, last_duration = ?
+    SET again = 1, attempts = ?, burnt = ?, spared = ?, due_at = ?, thin = ?, refused_since = ?, loosens_at = ?,
+        batch = ?, last_at = ?, last_status = ?, last_error = ?, last_duration = ?
     WHERE id = ? AND status = 'waiting'
 """
 
@@ -242,7 +269,7 @@ HEAD_OF_LANE = "SELECT id, webhook, watch, batch FROM deliveries WHERE id = ? AN
 def _let_go(db: sqlite3.Connection, heads: Sequence[tuple[int, str, int, str | None]], *, at: int) -> None:
     db.executemany("UPDATE deliveries SET loose = 1 WHERE id = ?", [(one,) for one, *_ in heads])
     db.executemany(LOOSEN_BATCH, [batch for _, *batch in heads if batch[-1] is not None])
-    db.executemany(PROMOTE, [(one, at) for one, *_ in heads])
+    promote(db, [(one, at) for one, *_ in heads])
 
 
 LOOSEN_BATCH = """

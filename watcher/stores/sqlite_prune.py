@@ -5,8 +5,8 @@ from datetime import datetime
 from itertools import takewhile
 
 from watcher.core.rows import Pruned
-from watcher.stores.rows import micros
-from watcher.stores.sqlite_outbox import PROMOTE, select_undelivered
+from watcher.stores.rows import micros, moment
+from watcher.stores.sqlite_outbox import promote, select_undelivered
 
 SLICE = 20  # events at once: of each there may be many attempts
 
@@ -16,7 +16,7 @@ def forget(db: sqlite3.Connection, *, before: datetime, ids_before: datetime, li
     old, oldest = micros(before), micros(ids_before)
     given_up = _give_up(db, old, limit=limit)
     rows = sum(given_up.values())
-    for step, age in ((_details, old), (_conditions, old), (_rejected, old), (_ids, oldest)):
+    for step, age in ((_details, old), (_conditions, old), (_rejected, old), (_origins, old), (_ids, oldest)):
         if rows < limit:
             rows += step(db, age, limit=limit - rows)
     return Pruned(rows + _give_back(db, limit=limit - rows), given_up)
@@ -33,7 +33,7 @@ def _give_up(db: sqlite3.Connection, old: int, *, limit: int) -> dict[str, int]:
             db.executemany(
                 "UPDATE deliveries SET status = 'exhausted', head = 0 WHERE id = ?", [(one,) for one, _ in late]
             )
-            db.executemany(PROMOTE, late)
+            promote(db, late)
     return given_up
 
 
@@ -120,6 +120,25 @@ def _rejected(db: sqlite3.Connection, old: int, *, limit: int) -> int:
         """,
         (limit, old),
     ).rowcount
+
+
+def _origins(db: sqlite3.Connection, old: int, *, limit: int) -> int:
+    """Forget origins that nobody has called since then, and that nobody disabled; return how many."""
+    return db.execute(FORGET_ORIGINS, (moment(old).isoformat(), limit)).rowcount
+
+
+# Their times are texts that sort as they do. However often its breaker opened: what is so old is no reason to wait.
+FORGET_ORIGINS = """
+    DELETE FROM endpoints WHERE name IN (
+        SELECT name FROM endpoints
+        WHERE instr(name, ':') AND value ->> 'disabled' IS NULL
+            AND coalesce(value ->> '$.last_good.at', '') < ?1
+            AND coalesce(value ->> 'failed_at', '') < ?1
+            AND coalesce(value ->> 'paused_until', '') < ?1
+            AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook = name AND status = 'waiting')
+        LIMIT ?2
+    )
+"""
 
 
 def _ids(db: sqlite3.Connection, oldest: int, *, limit: int) -> int:

@@ -12,12 +12,14 @@ from anyio import to_thread
 
 from watcher.core.delivery import Attempt
 from watcher.core.endpoint import Endpoint
+from watcher.core.intent import Replay
 from watcher.core.model import Condition, State, Watch
 from watcher.core.rows import DeliveryRow, EventRow, Overview, RejectedRow, WatchRow
 from watcher.stores.rows import EventColumns, WatchColumns, micros_or_none, moment
 from watcher.stores.sqlite_endpoints import read_endpoints
 from watcher.stores.sqlite_file import open_read_only
 from watcher.stores.sqlite_lock import owner
+from watcher.stores.sqlite_replay import count_wanted
 from watcher.stores.sqlite_sent import select_attempts, select_deliveries
 from watcher.stores.sqlite_steps import read_conditions
 from watcher.stores.sqlite_thread import SqliteThread
@@ -91,7 +93,7 @@ class SqliteRecords:
         after: int = 0,
         limit: int = 100,
     ) -> list[DeliveryRow]:
-        """Return deliveries by id; of one watch, by sequence."""
+        """Return deliveries by id."""
         asked = {
             "watch": watch,
             "webhook": webhook,
@@ -106,6 +108,10 @@ class SqliteRecords:
     async def attempts(self, *, delivery: int) -> list[Attempt]:
         """Return the failed attempts of a delivery, oldest first."""
         return await self._reader.run(lambda db: select_attempts(db, delivery))
+
+    async def replayable(self, replay: Replay) -> int:
+        """Count the deliveries that a replay would make wait."""
+        return await self._reader.run(lambda db: count_wanted(db, replay))
 
     async def endpoints(self) -> list[Endpoint]:
         """Return what is known of each webhook."""
@@ -176,6 +182,13 @@ EVENTS_OF_WATCH = """
     LIMIT :limit
 """
 
+GIVEN_UP = """
+    SELECT d.webhook, count(*), count(CASE WHEN instr(d.webhook, ':') > 0 THEN w.callback_ended_at END)
+    FROM deliveries AS d LEFT JOIN watches AS w ON w.row = d.watch
+    WHERE d.status = 'exhausted'
+    GROUP BY d.webhook
+"""
+
 
 def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
     """Ask for each number; the job is one transaction, so they fit together."""
@@ -193,18 +206,23 @@ def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
         ) LEFT JOIN events ON cursor = oldest
         """
     ).fetchall()
-    exhausted = db.execute(
-        "SELECT webhook, count(*) FROM deliveries WHERE status = 'exhausted' GROUP BY webhook"
-    ).fetchall()
-    rejected, intents = db.execute("SELECT (SELECT count(*) FROM rejected), (SELECT count(*) FROM intents)").fetchone()
+    exhausted = db.execute(GIVEN_UP).fetchall()
+    rejected, intents, cursor = db.execute(
+        """
+        SELECT (SELECT count(*) FROM rejected), (SELECT count(*) FROM intents),
+            (SELECT coalesce(max(cursor), 0) FROM events)
+        """
+    ).fetchone()
     return Overview(
         watches={(provider, word): count for provider, word, count in by_state},
         troubled=dict(troubled),
         waiting={webhook: count for webhook, count, _ in waiting},
         oldest_waiting={webhook: moment(at) for webhook, _, at in waiting if at is not None},
-        exhausted=dict(exhausted),
+        exhausted={webhook: count for webhook, count, _ in exhausted},
+        ended={webhook: ended for webhook, _, ended in exhausted if ended},
         rejected=rejected,
         intents=intents,
         down=dict(db.execute("SELECT provider, reason FROM conditions WHERE reason IS NOT NULL").fetchall()),
         owner=owner(path),
+        cursor=cursor,
     )

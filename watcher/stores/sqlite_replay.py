@@ -9,6 +9,7 @@ from watcher.core.intent import Replay
 from watcher.stores.rows import micros_or_none
 
 WINDOW = 1000  # rows looked at in one transaction, wanted or not
+LAST = 2**63 - 1
 
 
 def replay(db: sqlite3.Connection, intent: Replay, *, limit: int) -> int | None:
@@ -35,6 +36,26 @@ def _look(
     db: sqlite3.Connection, intent: Replay, event: int, name: str, last: int, *, limit: int
 ) -> tuple[list[_Place], _Place | None]:
     """Return what is wanted behind an event and a name, and how far we looked; None where there was nothing more."""
+    wanted: list[_Place] = []
+    reached = None
+    for at_event, at_webhook, is_wanted in _looked_at(db, intent, event, name, last, window=WINDOW):
+        reached = (at_event, at_webhook)
+        if is_wanted:
+            wanted.append(reached)
+        if len(wanted) == limit:
+            break
+    return wanted, reached
+
+
+def count_wanted(db: sqlite3.Connection, intent: Replay) -> int:
+    """Count the deliveries that a replay would make wait, all of them."""
+    return sum(bool(is_wanted) for *_, is_wanted in _looked_at(db, intent, 0, "", LAST, window=LAST))
+
+
+def _looked_at(
+    db: sqlite3.Connection, intent: Replay, event: int, name: str, last: int, *, window: int
+) -> sqlite3.Cursor:
+    """Read the places behind an event and a name, and of each whether it is wanted."""
     since = micros_or_none(intent.since) or 0
     asked = {
         "after": event,
@@ -45,22 +66,14 @@ def _look(
         "since": since,
         "types": orjson.dumps(intent.types),
         "providers": None if intent.providers is None else orjson.dumps(intent.providers),
-        "window": WINDOW,
+        "window": window,
     }
     if intent.events or intent.webhook is None:
         sql = NAMED
     else:
         sql = EXHAUSTED if intent.exhausted else ALL
         asked["after"] = event or _before(db, since, last=last)
-    wanted: list[_Place] = []
-    reached = None
-    for at_event, at_webhook, is_wanted in db.execute(sql, asked):
-        reached = (at_event, at_webhook)
-        if is_wanted:
-            wanted.append(reached)
-        if len(wanted) == limit:
-            break
-    return wanted, reached
+    return db.execute(sql, asked)
 
 
 def _before(db: sqlite3.Connection, since: int, *, last: int) -> int:
@@ -129,6 +142,6 @@ SEND_AGAIN = """
     ON CONFLICT (event, webhook) DO UPDATE
         SET status = 'waiting', place = excluded.place, due_at = excluded.due_at, again = 1,
             loose = excluded.loose, head = excluded.head,
-            burnt = 0, thin = 0, refused_since = NULL, loosens_at = NULL, batch = NULL
+            burnt = 0, spared = 0, thin = 0, refused_since = NULL, loosens_at = NULL, batch = NULL
         WHERE status <> 'waiting'
 """

@@ -23,7 +23,7 @@ def select_deliveries(db: sqlite3.Connection, asked: Mapping[str, str | int | No
 
 DELIVERIES = """
     SELECT d.id, d.webhook, e.id, e.type, w.id, e.sequence, d.status, d.attempts, d.due_at,
-        d.last_at, d.last_status, d.last_error, d.last_duration
+        d.last_at, d.last_status, d.last_error, d.last_duration, d.head
     FROM deliveries AS d JOIN events AS e ON e.cursor = d.event LEFT JOIN watches AS w ON w.row = d.watch
     WHERE d.id > :after
         AND (:webhook IS NULL OR d.webhook = :webhook)
@@ -35,7 +35,7 @@ DELIVERIES = """
 
 EXHAUSTED = """
     SELECT d.id, d.webhook, e.id, e.type, w.id, e.sequence, d.status, d.attempts, d.due_at,
-        d.last_at, d.last_status, d.last_error, d.last_duration
+        d.last_at, d.last_status, d.last_error, d.last_duration, d.head
     FROM deliveries AS d INDEXED BY deliveries_exhausted
         JOIN events AS e ON e.cursor = d.event LEFT JOIN watches AS w ON w.row = d.watch
     WHERE d.status = 'exhausted' AND d.id > :after
@@ -47,20 +47,20 @@ EXHAUSTED = """
 
 OF_WATCH = """
     SELECT d.id, d.webhook, e.id, e.type, w.id, e.sequence, d.status, d.attempts, d.due_at,
-        d.last_at, d.last_status, d.last_error, d.last_duration
+        d.last_at, d.last_status, d.last_error, d.last_duration, d.head
     FROM watches AS w JOIN events AS e ON e.watch = w.row JOIN deliveries AS d ON d.event = e.cursor
     WHERE w.id = :watch AND d.id > :after
         AND (:event IS NULL OR e.id = :event)
         AND (:webhook IS NULL OR d.webhook = :webhook)
         AND (:status IS NULL OR d.status = :status)
         AND (:since IS NULL OR e.at >= :since)
-    ORDER BY e.sequence, d.id
+    ORDER BY d.id
     LIMIT :limit
 """
 
 OF_EVENT = """
     SELECT d.id, d.webhook, e.id, e.type, w.id, e.sequence, d.status, d.attempts, d.due_at,
-        d.last_at, d.last_status, d.last_error, d.last_duration
+        d.last_at, d.last_status, d.last_error, d.last_duration, d.head
     FROM events AS e JOIN deliveries AS d ON d.event = e.cursor LEFT JOIN watches AS w ON w.row = e.watch
     WHERE e.id = :event AND d.id > :after
         AND (:webhook IS NULL OR d.webhook = :webhook)

@@ -89,8 +89,11 @@ def read_conditions(db: sqlite3.Connection) -> list[Condition]:
 
 
 def write_report(db: sqlite3.Connection, report: Report) -> None:
-    """Write a provider's condition and the event that tells it."""
+    """Write a provider's condition and the event that tells it, if nobody told another one meanwhile."""
     condition = report.condition
+    known = db.execute("SELECT sequence FROM conditions WHERE provider = ?", (condition.provider,)).fetchone() or (0,)
+    if known != (condition.sequence - 1,):
+        raise StaleWatchError(f"what is known of {condition.provider} is not what it was when this was found out")
     (row,) = db.execute(
         """
         INSERT INTO conditions (provider, uid, sequence, reason, since) VALUES (?, ?, ?, ?, ?)

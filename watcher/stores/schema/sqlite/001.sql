@@ -85,6 +85,7 @@ CREATE TABLE deliveries (
     again INTEGER NOT NULL DEFAULT 0,            -- was sent or given up before
     attempts INTEGER NOT NULL DEFAULT 0,
     burnt INTEGER NOT NULL DEFAULT 0,
+    spared INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER NOT NULL,
     thin INTEGER NOT NULL DEFAULT 0,
     refused_since INTEGER,
@@ -107,8 +108,8 @@ CREATE INDEX deliveries_exhausted ON deliveries (webhook, event) WHERE status = 
 CREATE VIEW outbox AS
 SELECT
     d.id, d.webhook, d.watch, d.status, d.place, d.event, d.loose, d.head, d.again,
-    d.attempts, d.due_at, d.burnt, d.thin, d.refused_since, d.loosens_at, d.batch, w.callback_url, w.callback_secret,
-    w.callback_ended_at,
+    d.attempts, d.due_at, d.burnt, d.spared, d.thin, d.refused_since, d.loosens_at, d.batch,
+    w.callback_url, w.callback_secret, w.callback_ended_at,
     e.id AS event_id, e.type, e.at, coalesce(w.uid, c.uid) AS uid, w.id AS watch_id,
     coalesce(w.provider, c.provider) AS provider, e.sequence, e.body
 FROM deliveries AS d

@@ -1,0 +1,171 @@
+"""Keeping a lease, taking shards over and handing them over: what is polled and sent goes by it."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+from virtual import VirtualClock
+from worlds import turning
+
+from watcher.core.endpoint import Endpoint
+from watcher.core.errors import LeaseLostError, StoreError
+from watcher.core.lease import SHARDS, Lease, shard_of
+from watcher.core.model import Condition
+from watcher.hold import Hold
+from watcher.tenure import Tenure
+
+LASTS = timedelta(seconds=10)
+UIDS = {shard_of(uid): uid for uid in map(str, range(10_000))}  # a watch for each shard
+
+
+def lease(*shards: int, epoch: int = 1, wanted: Collection[int] = ()) -> Lease:
+    return Lease(dict.fromkeys(shards, epoch), frozenset(wanted), LASTS)
+
+
+@dataclass
+class Scripted:
+    """A store whose lease is whatever the test says."""
+
+    lease: Lease | Exception
+    released: list[frozenset[int]] = field(default_factory=list)
+
+    async def renew(self) -> Lease:
+        if isinstance(self.lease, Exception):
+            raise self.lease
+        return self.lease
+
+    async def release(self, shards: Collection[int] | None = None) -> None:
+        self.released.append(frozenset(shards or ()))
+        assert isinstance(self.lease, Lease)
+        kept = {shard: epoch for shard, epoch in self.lease.epochs.items() if shard not in (shards or ())}
+        self.lease = replace(self.lease, epochs=kept, wanted=frozenset())
+
+    async def conditions(self) -> list[Condition]:
+        return []
+
+    async def endpoints(self) -> list[Endpoint]:
+        return []
+
+
+@dataclass
+class Following:
+    """A loop that has watches in flight for as long as the test says."""
+
+    followed: int = 0
+    is_leaving: bool = False
+
+    def follow(self) -> None:
+        self.followed += 1
+
+
+class World:
+    def __init__(self, first: Lease, *, clock: VirtualClock) -> None:
+        self.store = Scripted(first)
+        self.hold = Hold(clock)
+        self.hold.extend(first, asked_at=clock.monotonic())
+        self.hold.grow(first)
+        self.loop = Following()
+        self.loaded: list[Sequence[int]] = []
+        self.loads_fail = 0
+        self.tenure = Tenure(
+            self.hold,
+            store=self.store,  # type: ignore[arg-type]  # no more of it is asked
+            clock=clock,
+            followers=lambda: [self.loop],
+            load=self._load,
+            learn=lambda conditions, endpoints: None,
+        )
+
+    async def _load(self, shards: Collection[int]) -> None:
+        if self.loads_fail:
+            self.loads_fail -= 1
+            raise StoreError("not now")
+        self.loaded.append(sorted(shards))
+
+    def held(self, *shards: int) -> list[bool]:
+        return [self.hold.has(UIDS[shard]) for shard in shards]
+
+
+@asynccontextmanager
+async def at_work(first: Lease, *, clock: VirtualClock) -> AsyncIterator[World]:
+    world = World(first, clock=clock)
+    async with turning(world.tenure):
+        yield world
+
+
+async def test_what_is_held_from_the_start_is_not_loaded_again(clock: VirtualClock) -> None:
+    async with at_work(lease(1, 2), clock=clock) as world:
+        await anyio.sleep(5)
+        assert (world.held(1, 2, 3), world.hold.share, world.loaded) == ([True, True, False], 2 / SHARDS, [])
+
+
+async def test_shards_that_come_are_loaded_and_those_that_go_are_let_go_of(clock: VirtualClock) -> None:
+    async with at_work(lease(1, 2), clock=clock) as world:
+        world.store.lease = lease(2, 3, 4)
+        with capture_logs() as lines:
+            await anyio.sleep(1)
+        assert (world.held(1, 2, 3, 4), world.loaded) == ([False, True, True, True], [[3, 4]])
+        assert [(line["event"], line.get("shards")) for line in lines] == [("lease.lost", 1)]
+
+
+async def test_a_shard_that_was_somebody_elses_meanwhile_is_loaded_anew(clock: VirtualClock) -> None:
+    async with at_work(lease(1, 2), clock=clock) as world:
+        world.store.lease = Lease({1: 1, 2: 3}, lasts=LASTS)
+        await anyio.sleep(1)
+        assert (world.held(1, 2), world.loaded) == ([True, True], [[2]])
+
+
+async def test_what_others_want_is_handed_over_once_nothing_of_it_is_in_flight(clock: VirtualClock) -> None:
+    async with at_work(lease(1, 2), clock=clock) as world:
+        world.loop.is_leaving = True
+        world.store.lease = lease(1, 2, wanted={2})
+        with capture_logs() as lines:
+            await anyio.sleep(2)
+            assert (world.held(1, 2), world.hold.share, world.store.released) == ([True, False], 1 / SHARDS, [])
+            world.loop.is_leaving = False
+            await anyio.sleep(0.1)
+        assert (world.store.released, lines) == ([frozenset({2})], [])
+
+
+async def test_what_hangs_holds_up_no_hand_over_for_long(clock: VirtualClock) -> None:
+    async with at_work(lease(1, 2), clock=clock) as world:
+        world.loop.is_leaving = True
+        world.store.lease = lease(1, 2, wanted={2})
+        await anyio.sleep(6)
+        assert world.store.released == [frozenset({2})]
+
+
+async def test_who_hears_nothing_of_the_store_stops_in_time_and_goes_on_after(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        good, world.store.lease = world.store.lease, StoreError("gone")
+        valid: list[bool] = []
+        with capture_logs() as lines:
+            for seconds in (9.4, 1.0):
+                await anyio.sleep(seconds)
+                valid.append(world.hold.is_valid)
+            world.store.lease = good
+            await anyio.sleep(1)
+            valid.append(world.hold.is_valid)
+        assert valid == [True, False, True]
+        assert [line["event"] for line in lines] == ["store.slow"]
+
+
+async def test_shards_that_cannot_be_loaded_are_taken_once_more(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        world.loads_fail = 2
+        world.store.lease = lease(1, 2)
+        await anyio.sleep(3)
+        assert (world.held(1, 2), world.loaded) == ([True, True], [[2]])
+
+
+async def test_who_has_lost_everything_ends(clock: VirtualClock) -> None:
+    world = World(lease(1), clock=clock)
+    world.store.lease = LeaseLostError("another process has started as worker w")
+    with capture_logs() as lines, pytest.raises(ExceptionGroup) as ended:
+        await world.tenure.run()
+    assert ended.group_contains(LeaseLostError)
+    assert [line["event"] for line in lines] == ["lease.lost"]

@@ -1,0 +1,47 @@
+"""What somebody who does not own the store wants of its owners. Runs inside somebody else's transaction."""
+
+from collections.abc import Collection
+from typing import assert_never
+
+from watcher.core.intent import Cancel, Intent, Replay, Switch
+from watcher.stores.postgres_connection import Database
+from watcher.stores.postgres_writer import take_turn
+from watcher.stores.rows_outbox import IntentColumns, write_replay, write_switch
+
+
+async def write_intent(db: Database, intent: Intent) -> None:
+    """Store what is wanted; that a watch is to end is wanted once, and of an open one only."""
+    await take_turn(db)
+    match intent:
+        case Cancel():
+            await db.execute(
+                """
+                INSERT INTO intents (cancel) SELECT row FROM watches WHERE uid = $1 AND ending IS NULL
+                ON CONFLICT (cancel) DO NOTHING
+                """,
+                intent.uid,
+            )
+        case Switch():
+            await db.execute("INSERT INTO intents (switch) VALUES ($1)", write_switch(intent))
+        case Replay():
+            await db.execute(
+                "INSERT INTO intents (replay, last) VALUES ($1, (SELECT coalesce(max(cursor), 0) FROM events))",
+                write_replay(intent),
+            )
+        case _:
+            assert_never(intent)
+
+
+async def read_intents(db: Database, *, shards: Collection[int], is_steward: bool) -> list[Intent]:
+    """Read what is wanted of who holds these shards, oldest first; what is of no shard is wanted of the steward."""
+    rows = await db.fetch(
+        """
+        SELECT i.id, w.uid, i.switch, i.replay, i.event
+        FROM intents AS i LEFT JOIN watches AS w ON w.row = i.cancel
+        WHERE w.shard = ANY ($1::smallint[]) OR $2 AND i.cancel IS NULL
+        ORDER BY i.id
+        """,
+        list(shards),
+        is_steward,
+    )
+    return [IntentColumns(*row).value() for row in rows]

@@ -1,0 +1,149 @@
+"""The loop: lease → what is polled and sent here. It keeps the lease, takes shards over, and hands them over.
+
+On one file of SQLite everything is held, and it only looks whether that is still so.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from watcher.bell import Bell
+from watcher.core.endpoint import Endpoint
+from watcher.core.errors import LeaseLostError, StoreError
+from watcher.core.lease import Lease
+from watcher.core.model import Condition
+from watcher.hold import Hold
+from watcher.ports import Clock, Store
+
+LOOK_EVERY = 0.5  # seconds; but at least four times while a lease lasts
+LOOK_SOON = 0.05  # while something that others want is in flight
+HAND_OVER = 5.0  # what is in flight longer is handed over all the same: nothing that comes of it can be written
+STALL = 30.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class Follower(Protocol):
+    """Who polls or sends what is held."""
+
+    def follow(self) -> None:
+        """Go by what is held now."""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is anything in flight that is not held any more?"""
+
+
+class Tenure:
+    """Renews the lease until stopped, and lets all followers go by what it brings.
+
+    `load` schedules the open watches of shards that were taken over; `learn` takes what other workers found out about
+    providers and webhooks.
+    """
+
+    def __init__(  # what a loop is wired to
+        self,
+        hold: Hold,
+        *,
+        store: Store,
+        clock: Clock,
+        followers: Callable[[], Iterable[Follower]],
+        load: Callable[[Collection[int]], Awaitable[None]],
+        learn: Callable[[list[Condition], list[Endpoint]], None],
+    ) -> None:
+        self._hold = hold
+        self._store = store
+        self._clock = clock
+        self._followers = followers
+        self._load = load
+        self._learn = learn
+        self._asked_back_at: float | None = None
+        self._is_loading = False
+        self._is_slow = False
+        self._stopping = False
+        self._bell = Bell()
+        self._turned_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Keep the lease until stopped."""
+        async with anyio.create_task_group() as loading:
+            while not self._stopping:
+                await self._bell.wait(at_most=await self._turn(loading))
+            loading.cancel_scope.cancel()
+
+    @property
+    def is_turning(self) -> bool:
+        """Has it come round lately?"""
+        return self._clock.monotonic() - self._turned_at < STALL
+
+    def stop(self) -> None:
+        """Renew no more; what is held stays so until the store is told, or the lease is over."""
+        self._stopping = True
+        self._bell.ring()
+
+    async def _turn(self, loading: TaskGroup) -> float:
+        """Go by the lease as it is now; return in how many seconds to look again."""
+        self._turned_at = asked_at = self._clock.monotonic()
+        try:
+            lease = await self._store.renew()
+            self._hold.extend(lease, asked_at=asked_at)
+            self._let_go(lease)
+            self._take(lease, loading)
+            if lease.lasts is not None:
+                self._learn(await self._store.conditions(), await self._store.endpoints())
+            self._is_slow = False
+            return await self._hand_over(lease)
+        except LeaseLostError as error:  # another process polls and delivers now
+            log.error("lease.lost", error=str(error))  # noqa: TRY400  # no bug of ours
+            raise
+        except StoreError as error:
+            if not self._is_slow:
+                log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+            self._is_slow = True
+            return LOOK_EVERY
+
+    def _let_go(self, lease: Lease) -> None:
+        """Poll and send no more of what is not ours, or soon will not be."""
+        lost = self._hold.shrink(lease)
+        if taken := lost - lease.wanted:
+            log.error("lease.lost", shards=len(taken), error="another worker has taken them over")
+        if lost:
+            self._follow()
+
+    def _take(self, lease: Lease, loading: TaskGroup) -> None:
+        """Begin to poll and send what is ours now; one lot after the other, or a watch might be scheduled twice."""
+        if not self._is_loading and (new := self._hold.grow(lease)):
+            self._is_loading = True
+            self._follow()
+            loading.start_soon(self._bring, new, name="load shards")
+
+    async def _bring(self, shards: Collection[int]) -> None:
+        try:
+            await self._load(shards)
+        except StoreError as error:  # they are taken once more at the next turn
+            log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+            self._hold.drop(shards)
+            self._follow()
+        finally:
+            self._is_loading = False
+
+    async def _hand_over(self, lease: Lease) -> float:
+        """Let others have what they want as soon as nothing of it is in flight."""
+        every = LOOK_EVERY if lease.lasts is None else min(LOOK_EVERY, lease.lasts.total_seconds() / 4)
+        if not lease.wanted:
+            self._asked_back_at = None
+            return every
+        now = self._clock.monotonic()
+        self._asked_back_at = self._asked_back_at or now
+        if now < self._asked_back_at + HAND_OVER and any(one.is_leaving for one in self._followers()):
+            return LOOK_SOON
+        await self._store.release(lease.wanted)
+        self._asked_back_at = None
+        return every
+
+    def _follow(self) -> None:
+        for follower in self._followers():
+            follower.follow()
