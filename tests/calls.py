@@ -1,11 +1,13 @@
 """Watches with callbacks, and what delivers to them, for the tests of both."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fakes import Answer, ScriptedTransport, SpiedStore
 from make import SECRET
-from outboxes import body_of
+from outboxes import body_of, pumps
 from store_values import a_step, a_watch
 from virtual import VirtualClock
 from worlds import take_in
@@ -37,10 +39,13 @@ class Calls:
     def __post_init__(self) -> None:
         self.transport = ScriptedTransport(self.clock, otherwise=lambda _: GOOD)
 
-    async def outbox(self, *, callbacks: Callbacks | None = None) -> Outbox:
-        made = Outbox({}, callbacks=callbacks or self.callbacks, store=self.store, clock=self.clock, agent="test")
-        await made.open(lambda _: self.transport)
-        return made
+    @asynccontextmanager
+    async def outbox(self, *, callbacks: Callbacks | None = None) -> AsyncIterator[Outbox]:
+        """Deliver while the block lasts."""
+        made = pumps(self.store, clock=self.clock, transport=self.transport)
+        async with made.open():
+            await made.change({}, callbacks=callbacks or self.callbacks)
+            yield made
 
     def origins(self, *, most: int) -> Origins:
         return Origins(

@@ -1,6 +1,7 @@
 """Events that wait for webhooks, for the tests of what delivers them."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import orjson
@@ -13,6 +14,8 @@ from watcher.core.model import Event, Step, Watch
 from watcher.core.moment import rfc3339
 from watcher.core.webhook_section import Webhook
 from watcher.deliver import Pump
+from watcher.outbox import Outbox as Pumps
+from watcher.ports import Transport
 
 GOOD, BAD = Answer(204), Answer(500)
 
@@ -21,6 +24,11 @@ def body_of(event: Event) -> bytes:
     """Make the body of an event that has something to lose when it is sent thin."""
     data = {"watch": event.watch, "sequence": event.sequence, "labels": {"order": "42"}}
     return orjson.dumps({"type": event.type, "timestamp": rfc3339(event.at), "data": data})
+
+
+def pumps(store: SpiedStore, *, clock: VirtualClock, transport: Transport) -> Pumps:
+    """Make what has the pumps of all webhooks, and sends over one transport; it has none yet."""
+    return Pumps({}, store=store, clock=clock, agent="watcher/test", posts=lambda _: nullcontext(transport))
 
 
 class Outbox:

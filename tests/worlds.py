@@ -20,6 +20,7 @@ from watcher.feed import Feed
 from watcher.outbox import Outbox
 from watcher.poll import Poller
 from watcher.ports import Store
+from watcher.posting import open_posts
 from watcher.providers.d7 import D7
 from watcher.record import Recorder
 
@@ -101,7 +102,7 @@ class Polling:
             name: Spied.model_validate({**SECTION, **section}) for name, section in (sections or {"d7": {}}).items()
         }
         webhooks = {"ops": Webhook(url="https://ops.example", unsigned=True)}
-        outbox = Outbox(webhooks, store=store, clock=clock, agent="watcher/test")
+        outbox = Outbox(webhooks, store=store, clock=clock, agent="watcher/test", posts=open_posts)
         recorder = Recorder(store=store, webhooks=webhooks, wake=outbox.wake)
         self.pollers = {
             name: Poller(

@@ -1,12 +1,14 @@
 """The daemon: opens what the configuration names, and lives until it is told to stop. Only it knows what is concrete.
 
-A reload ends one crew of loops, in order, and starts the next: what is in flight is finished, the store stays open, and
-the API goes on answering.
+A reload changes the crew of loops: the store, the API and all loops whose sections stay never notice.
 """
 
+import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from math import inf
 from time import monotonic_ns
 
 import anyio
@@ -16,23 +18,22 @@ from anyio.to_thread import run_sync
 from watcher import __version__, metrics
 from watcher.bell import Bell
 from watcher.clock import SystemClock
-from watcher.config import Config, SourceSection, changes, literals
-from watcher.core.callbacks import ANY_ORIGIN
+from watcher.config import Config, changes, literals
 from watcher.core.errors import ConfigError
-from watcher.core.webhook_section import Terms
-from watcher.crew import Crew, assemble
+from watcher.core.lease import Lease
+from watcher.crew import Crew
 from watcher.errand import desk_of, own_of
 from watcher.http.backing import Backing
+from watcher.http.news import News
 from watcher.http.server import HttpServer
-from watcher.ports import Source, Transport
+from watcher.opening import open_records, open_store
+from watcher.ports import Records, Store, Transport
 from watcher.posting import open_posts
-from watcher.stores.sqlite import SqliteStore
-from watcher.stores.sqlite_records import SqliteRecords
 from watcher.systemd import notify, watchdog_seconds
 from watcher.transport import open_transport
 
 STOP_WITHIN = 18.0
-CHANGE_WITHIN = 5.0  # what is in flight longer, at a webhook that hangs, is sent again under the same id
+SELDOM = (50_000, 20, 100)  # looks of the garbage collector: polls and deliveries make no cycles
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -48,22 +49,23 @@ async def run(config: Config, *, read_again: Callable[[], Config]) -> None:
         WatcherError: it cannot listen where the configuration says.
 
     """
+    gc.set_threshold(*SELDOM)
     written = literals(config)
     tell = log.warning if written else log.info
     tell("daemon.started", version=__version__, state=config.watcher.state, literal_secrets=written)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with anyio.open_signal_receiver(*numbers) as signals:
-        async with _owned(config) as store, _records(config) as records:
-            await Daemon(config, store=store, records=records, read_again=read_again).live(signals)
+        async with _owned(config) as (store, lease), _records(config) as records, open_transport() as polls:
+            daemon = Daemon(config, store=store, lease=lease, records=records, polls=polls, read_again=read_again)
+            await daemon.live(signals)
         log.info("daemon.stopped")
 
 
 @asynccontextmanager
-async def _owned(config: Config) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(config.watcher.database)
+async def _owned(config: Config) -> AsyncIterator[tuple[Store, Lease]]:
+    store = await open_store(config)
     try:
-        await store.lease()
-        yield store
+        yield store, await store.lease()
     finally:
         with anyio.CancelScope(shield=True):
             await store.release()
@@ -71,8 +73,8 @@ async def _owned(config: Config) -> AsyncIterator[SqliteStore]:
 
 
 @asynccontextmanager
-async def _records(config: Config) -> AsyncIterator[SqliteRecords]:
-    records = await SqliteRecords.open(config.watcher.database)
+async def _records(config: Config) -> AsyncIterator[Records]:
+    records = await open_records(config)
     try:
         yield records
     finally:
@@ -84,71 +86,61 @@ class Daemon:
     """One daemon, over the changes of its configuration."""
 
     def __init__(
-        self, config: Config, *, store: SqliteStore, records: SqliteRecords, read_again: Callable[[], Config]
+        self,
+        config: Config,
+        *,
+        store: Store,
+        lease: Lease,
+        records: Records,
+        polls: Transport,
+        read_again: Callable[[], Config],
     ) -> None:
         self._config = config
-        self._store = store
         self._read_again = read_again
         self._clock = SystemClock()
-        self._sources: dict[str, tuple[SourceSection, Source]] = {}
-        self._crew: Crew | None = None
-        self._turning = anyio.Event()
+        self._asked = Bell()
+        self._following = anyio.CancelScope()
         self._work = anyio.CancelScope()
         self._is_stopping = False
         self._is_ready = False
+        desk, news = desk_of(config, clock=self._clock), News()
+        self._crew = crew = Crew(
+            config,
+            desk=desk,
+            store=store,
+            polls=polls,
+            posts=partial(open_posts, own=own_of(config)),
+            clock=self._clock,
+            told=news.ring,
+            lease=lease,
+        )
         self._backing = Backing(
             store=store,
             records=records,
-            desk=desk_of(config, clock=self._clock),
+            desk=desk,
             webhooks=config.webhooks,
-            feed=Bell(),
-            metrics=lambda: self._crew.metrics() if self._crew else metrics.text(()),
-            lack=lambda: self._crew.room.lack if self._crew else None,
-            is_well=lambda: self._crew is None or self._crew.is_turning,
+            feed=crew.feed.bell,
+            metrics=lambda: metrics.text([crew]),
+            lack=lambda: crew.room.lack,
+            is_well=lambda: not crew.stuck,
             is_ready=lambda: self._is_ready,
-            outlook=lambda watch: self._crew.outlook(watch) if self._crew else None,
+            outlook=crew.outlook,
+            news=news,
+            readings=crew.readings,
+            down=crew.down,
         )
 
     async def live(self, signals: AsyncIterator[signal.Signals]) -> None:
-        """Live through one configuration after the other, with somebody to heed signals and to feed the watchdog."""
+        """Follow the configuration until told to stop, with somebody to heed signals and to feed the watchdog."""
         async with self._serving(), anyio.create_task_group() as tending:
             tending.start_soon(metrics.measure_loop_lag, self._clock, name="loop lag")
             tending.start_soon(self._heed, signals, name="signals")
             tending.start_soon(self._feed_watchdog, name="watchdog")
-            while not self._is_stopping:
-                self._turning, self._work = anyio.Event(), anyio.CancelScope()
-                await self._turn(self._config)
-            tending.cancel_scope.cancel()
-
-    async def _turn(self, config: Config) -> None:
-        """Turn the loops of one configuration until it is over."""
-        self._backing.desk, self._backing.webhooks = desk_of(config, clock=self._clock), config.webhooks
-        async with open_transport() as polls, _posts(config) as posts:
-            crew = await assemble(
-                config,
-                desk=self._backing.desk,
-                sources=self._opened(config),
-                store=self._store,
-                polls=polls,
-                posts=posts.__getitem__,
-                clock=self._clock,
-                told=self._backing.news.ring,
-            )
-            watches = await crew.feed.load()
-            self._crew, self._backing.feed = crew, crew.feed.bell
-            self._is_ready = not self._is_stopping
-            notify("READY=1", f"STATUS={watches} open watches")
-            log.info("daemon.ready", watches=watches)
             with self._work:
-                await crew.work(self._turning)
-
-    def _opened(self, config: Config) -> Mapping[str, Source]:
-        """Return the sources; one whose section stays is the same, as it may hold what was read and not yet taken."""
-        old, self._sources = self._sources, {}
-        for name, section in config.sources.items():
-            known = old.get(name)
-            self._sources[name] = known if known and known[0] == section else (section, section.source())
-        return {name: source for name, (_, source) in self._sources.items()}
+                async with self._crew.at_work():
+                    with self._following:
+                        await self._follow()
+            tending.cancel_scope.cancel()
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -164,31 +156,20 @@ class Daemon:
             yield
             server.stop()
 
-    # --- what we are told, and whom we tell ---------------------------------------------------------------------
+    # --- one configuration after the other ----------------------------------------------------------------------
 
-    async def _heed(self, signals: AsyncIterator[signal.Signals]) -> None:
-        """Stop on the first signal, and soon; a second SIGINT is somebody who does not want to wait."""
-        async for number in signals:
-            if number is signal.SIGHUP:
-                await self._reload()
-            elif not self._is_stopping:
-                log.info("daemon.stopping", signal=number.name)
-                notify("STOPPING=1")
-                self._is_stopping, self._is_ready = True, False
-                self._end(within=STOP_WITHIN)
-            elif number is signal.SIGINT:
-                self._work.cancel()
-
-    def _end(self, *, within: float) -> None:
-        """End what turns now."""
-        self._work.deadline = anyio.current_time() + within
-        self._turning.set()
+    async def _follow(self) -> None:
+        """Turn the loops of the configuration, and change them as often as we are asked to."""
+        await self._crew.begin(self._config)
+        self._is_ready = True
+        self._tell_ready()
+        while True:
+            await self._asked.wait(at_most=inf)
+            notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+            await self._reload()
 
     async def _reload(self) -> None:
         """Go on with the configuration as it is now; with the old one if it cannot be used."""
-        if self._is_stopping:
-            return
-        notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
         try:
             config = await run_sync(self._read_again)
         except ConfigError as error:
@@ -201,27 +182,36 @@ class Daemon:
         if not changed:
             notify("READY=1")
             return
-        self._config = config.pinned(self._config)
-        self._end(within=CHANGE_WITHIN)
+        self._config = config = config.pinned(self._config)
+        self._backing.desk, self._backing.webhooks = desk_of(config, clock=self._clock), config.webhooks
+        await self._crew.change(config, desk=self._backing.desk)
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        watches = self._crew.feed.open
+        notify("READY=1", f"STATUS={watches} open watches")
+        log.info("daemon.ready", watches=watches)
+
+    # --- what we are told, and whom we tell ---------------------------------------------------------------------
+
+    async def _heed(self, signals: AsyncIterator[signal.Signals]) -> None:
+        """Stop on the first signal, and soon; a second SIGINT is somebody who does not want to wait."""
+        async for number in signals:
+            if number is signal.SIGHUP:
+                self._asked.ring()
+            elif not self._is_stopping:
+                log.info("daemon.stopping", signal=number.name)
+                notify("STOPPING=1")
+                self._is_stopping, self._is_ready = True, False
+                self._work.deadline = anyio.current_time() + STOP_WITHIN
+                self._following.cancel()
+            elif number is signal.SIGINT:
+                self._work.cancel()
 
     async def _feed_watchdog(self) -> None:
         """Tell systemd that we live, but only while each loop turns."""
         patience = watchdog_seconds()
         while patience is not None:
-            if self._crew is not None and self._crew.is_turning:
+            if (self._is_ready or self._is_stopping) and not self._crew.stuck:
                 notify("WATCHDOG=1")
             await anyio.sleep(patience / 3)
-
-
-@asynccontextmanager
-async def _posts(config: Config) -> AsyncIterator[Mapping[str, Transport]]:
-    """Open the connections of each webhook, by name, and those that all callbacks share."""
-    own = own_of(config)
-    async with AsyncExitStack() as opened:
-        yield {name: await opened.enter_async_context(open_posts(terms, own=own)) for name, terms in _addressed(config)}
-
-
-def _addressed(config: Config) -> Iterator[tuple[str, Terms]]:
-    yield from config.webhooks.items()
-    if config.callbacks:
-        yield ANY_ORIGIN, config.callbacks

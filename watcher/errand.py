@@ -12,17 +12,18 @@ from watcher.clock import SystemClock
 from watcher.config import Config
 from watcher.core.errors import StoreBusyError
 from watcher.core.intent import Intent
+from watcher.core.lease import SHARDS
 from watcher.core.model import Final, Params
 from watcher.core.rows import Admission, Arrival
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.feed import Feed
 from watcher.http.address import Tcp
 from watcher.intake import Desk
+from watcher.opening import open_store, owner, passer_by
 from watcher.outbox import Outbox
 from watcher.ports import Clock, Item, Provider, Transport
-from watcher.posting import guard_of
+from watcher.posting import guard_of, open_posts
 from watcher.record import Recorder
-from watcher.stores.sqlite import SqliteStore
 from watcher.transport import open_transport
 
 AGENT = f"watcher/{__version__}"
@@ -57,7 +58,7 @@ async def taking(config: Config) -> AsyncIterator[Take]:
 
     """
     desk = desk_of(config, clock=SystemClock())
-    store = await SqliteStore.open(config.watcher.database)
+    store = await open_store(config, worker=passer_by())
 
     async def take(items: Iterable[Item]) -> list[tuple[Arrival, Admission]]:
         arrivals = [desk.read(item, source=SOURCE) for item in items]
@@ -76,7 +77,7 @@ async def want(config: Config, intent: Intent) -> None:
         StoreError: it is not in the store.
 
     """
-    store = await SqliteStore.open(config.watcher.database)
+    store = await open_store(config, worker=passer_by())
     try:
         await store.want(intent)
     finally:
@@ -90,12 +91,17 @@ async def carry_out(config: Config) -> bool:
         False if a daemon runs, which does it itself.
 
     """
-    store = await SqliteStore.open(config.watcher.database)
+    if await owner(config) is not None:
+        return False
+    store = await open_store(config, worker=passer_by())
     try:
-        await store.lease()
+        if len((await store.lease()).epochs) < SHARDS:  # a daemon has come meanwhile
+            return False
         clock = SystemClock()
         # Not opened: nothing is sent from here.
-        outbox = Outbox(config.webhooks, callbacks=config.callbacks, store=store, clock=clock, agent=AGENT)
+        outbox = Outbox(
+            config.webhooks, callbacks=config.callbacks, store=store, clock=clock, agent=AGENT, posts=open_posts
+        )
         recorder = Recorder(store=store, webhooks=config.webhooks, callbacks=config.callbacks, wake=outbox.wake)
         feed = Feed({}, store=store, recorder=recorder, outbox=outbox, clock=clock)
         for intent in await store.intents():

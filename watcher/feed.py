@@ -1,14 +1,15 @@
 """The loop: store → pollers. What was added, by a source or a command, is scheduled; what is wanted is carried out."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 import structlog
 
 from watcher import metrics
 from watcher.bell import Bell
-from watcher.core.errors import LeaseLostError, StaleWatchError, StoreError
+from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.intent import Cancel, Intent, Replay, Switch
 from watcher.core.lifecycle import cancel
 from watcher.core.model import State, Watch
@@ -31,14 +32,16 @@ class Feed:
     def __init__(
         self, pollers: Mapping[str, Poller], *, store: Store, recorder: Recorder, outbox: Outbox, clock: Clock
     ) -> None:
-        self._pollers = pollers
+        self._pollers = dict(pollers)
+        self._expected: Collection[str] = pollers.keys()
         self._outbox = outbox
         self._store = store
         self._recorder = recorder
         self._clock = clock
         self._row = 0
-        self._waiting: set[str] = set()
-        self._unpolled: Counter[State] = Counter()
+        self._unpolled: defaultdict[str, Counter[State]] = defaultdict(Counter)
+        self._told: set[str] = set()
+        self._must_count = False
         self._replayed_at: dict[int, float] = {}
         self._stopping = False
         self._is_slow = False
@@ -48,17 +51,77 @@ class Feed:
     @property
     def open(self) -> int:
         """How many open watches there are, those without a section included."""
-        return self._unpolled.total() + sum(poller.open for poller in self._pollers.values())
+        polled = [poller.open for poller in self._pollers.values()]
+        return sum(counted.total() for counted in (*polled, *self._unpolled.values()))
+
+    def expect(self, providers: Collection[str]) -> None:
+        """Take these for configured: watches that have no poller yet will have one in a moment."""
+        self._expected = providers
+        self._told.difference_update(providers)
 
     async def load(self) -> int:
         """Schedule all open watches that are stored and not yet known; return how many."""
         number = 0
         while rows := await self._store.load(after=self._row, limit=BATCH):
+            self._turned_at = self._clock.monotonic()
             for opened in rows:
                 self._add(opened)
             self._row = rows[-1].row
             number += len(rows)
         return number
+
+    async def gain(self, shards: Collection[int]) -> None:
+        """Schedule the open watches of shards that are ours since just now, and were others'.
+
+        Raises:
+            StoreError: they cannot be loaded; some of them may be scheduled.
+
+        """
+        row, until = 0, self._row
+        while row < until:
+            loaded = await self._store.load(after=row, limit=BATCH, shards=shards)
+            for opened in loaded:
+                if opened.row <= until:
+                    self._add(opened)
+            row = loaded[-1].row if loaded else until
+
+    def follow(self) -> None:
+        """Count anew what waits for sections that are gone: some of it may be others' now."""
+        self._must_count = True
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is anything in flight that is not held any more? What is carried out here the store itself refuses then."""
+        return False
+
+    @asynccontextmanager
+    async def feeding(self, provider: str, poller: Poller) -> AsyncIterator[None]:
+        """Bring a provider's watches to a poller for as long as the block lasts: first those that are known already.
+
+        Raises:
+            StoreError: they cannot be loaded.
+
+        """
+        await self._catch_up(provider, poller)
+        self._pollers[provider] = poller
+        self._unpolled.pop(provider, None)
+        try:
+            yield
+        finally:
+            del self._pollers[provider]
+            self._unpolled[provider] = poller.open.copy()
+            self._tell_waiting(provider)
+
+    async def _catch_up(self, provider: str, poller: Poller) -> None:
+        """Schedule what was loaded before the poller was there; what comes while that lasts, too."""
+        row = 0
+        while row < self._row:
+            until = self._row
+            loaded = await self._store.load(after=row, limit=BATCH, provider=provider)
+            known = [opened for opened in loaded if opened.row <= until]
+            for opened in known:
+                poller.add(opened)
+            row = known[-1].row if len(known) == BATCH else until
 
     async def run(self) -> None:
         """Look for new watches and intents until stopped."""
@@ -66,9 +129,6 @@ class Feed:
             self._turned_at = self._clock.monotonic()
             try:
                 await self._look()
-            except LeaseLostError as error:  # whoever owns the store now polls and delivers
-                log.error("lease.lost", error=str(error))  # noqa: TRY400  # no bug of ours
-                raise
             except StoreError as error:
                 if not self._is_slow:
                     log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
@@ -88,12 +148,23 @@ class Feed:
         self.bell.ring()
 
     async def _look(self) -> None:
-        await self._store.renew()
         intents = await self._store.intents()  # before the load, so that a poller knows each watch that is ended
         await self.load()
+        if self._must_count:
+            await self._count()
         await self._carry_out(intents[:BATCH])
         if len(intents) > BATCH:
             self.bell.ring()
+
+    async def _count(self) -> None:
+        """Count the watches that wait for sections that are gone."""
+        self._must_count = False
+        for provider in list(self._unpolled):
+            row, states = 0, Counter[State]()
+            while loaded := await self._store.load(after=row, limit=BATCH, provider=provider):
+                states.update(opened.state or State.PENDING for opened in loaded)
+                row = loaded[-1].row
+            self._unpolled[provider] = states
 
     async def _carry_out(self, intents: Sequence[Intent]) -> None:
         """Carry out all together, so that they share disk writes; what fails is carried out at the next look."""
@@ -144,32 +215,40 @@ class Feed:
         watch = await self._store.watch(intent.uid)
         if watch is None or watch.ending is not None:
             return
+        poller = self._pollers.get(watch.provider)
         step = cancel(watch, now=self._clock.now(), intent=intent.id)
         try:
             await self._recorder.commit(watch, step)
         except StaleWatchError:
             self.bell.ring()
             return
-        self._end(watch)
+        self._end(watch, poller)
 
     def readings(self) -> Iterator[metrics.Reading]:
         """Say how many watches wait for sections that are gone."""
-        for state, number in self._unpolled.items():
-            yield metrics.Reading(metrics.WATCHES, (metrics.UNKNOWN, state), number)
+        for counted in self._unpolled.values():
+            for state, number in counted.items():
+                yield metrics.Reading(metrics.WATCHES, (metrics.UNKNOWN, state), number)
 
-    def _end(self, watch: Watch) -> None:
-        poller = self._pollers.get(watch.provider)
-        if poller is not None:
+    def _end(self, watch: Watch, poller: Poller | None) -> None:
+        """Forget a watch that has ended, and was `poller`'s; another one that has come since sees that for itself."""
+        now = self._pollers.get(watch.provider)
+        if now is None:
+            self._unpolled[watch.provider][watch.state] -= 1
+        elif now is poller:
             poller.end(watch)
-        else:
-            self._unpolled[watch.state] -= 1
 
     def _add(self, opened: Opened) -> None:
         poller = self._pollers.get(opened.provider)
         if poller is not None:
             poller.add(opened)
             return
-        self._unpolled[opened.state or State.PENDING] += 1
-        if opened.provider not in self._waiting:
-            self._waiting.add(opened.provider)
-            log.warning("provider.down", provider=opened.provider, reason="no such section: its watches wait")
+        self._unpolled[opened.provider][opened.state or State.PENDING] += 1
+        self._tell_waiting(opened.provider)
+
+    def _tell_waiting(self, provider: str) -> None:
+        """Log that watches wait for a section that is gone, once until it is back."""
+        if provider in self._expected or provider in self._told or not self._unpolled[provider].total():
+            return
+        self._told.add(provider)
+        log.warning("provider.down", provider=provider, reason="no such section: its watches wait")

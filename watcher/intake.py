@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import anyio
 import structlog
@@ -18,10 +19,12 @@ from watcher.core.request import CancelRequest, WatchRequest, masked, read_reque
 from watcher.core.rows import REFUSALS, Admission, Arrival
 from watcher.core.seal import NONCE
 from watcher.ports import Batch, Clock, Item, Provider, Source, Store
+from watcher.pulse import Pulse
 from watcher.room import Room
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
+STALL = 60.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -81,8 +84,19 @@ def _one_of(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none, as there are none"
 
 
+@dataclass(frozen=True, slots=True)
+class Down:
+    """Since when a source cannot be read, and why not, as it last was."""
+
+    since: datetime
+    error: str
+
+
 class Intake:
-    """Takes the requests of one source in, for as long as there are any; a source that breaks is opened again."""
+    """Takes the requests of one source in, for as long as there are any; a source that breaks is opened again.
+
+    A reload puts a new `desk` in. `down` says why the source cannot be read, None while it can.
+    """
 
     def __init__(
         self, name: str, source: Source, *, desk: Desk, store: Store, feed: Bell, room: Room | None = None
@@ -90,12 +104,13 @@ class Intake:
         self._name = name
         self._room = room
         self._source = source
-        self._desk = desk
+        self.desk = desk
         self._store = store
         self._feed = feed
-        self._is_up = True
+        self.down: Down | None = None
         self._wait = FIRST_WAIT
         self._scope = anyio.CancelScope()
+        self._pulse = Pulse(desk.clock, patience=STALL)
         metrics.begin_requests(name)
 
     async def run(self) -> None:
@@ -109,8 +124,8 @@ class Intake:
 
     @property
     def is_turning(self) -> bool:
-        """It waits for others to write, and may do so for ever."""
-        return True
+        """Is it not stuck in the store? For others it may wait for ever: for requests, or for a disk of theirs."""
+        return self._pulse.is_steady
 
     def stop(self) -> None:
         """Wait for no more requests; those at hand are stored and acknowledged first."""
@@ -121,9 +136,10 @@ class Intake:
         try:
             await self._follow()
         except OSError as error:
-            if self._is_up:
+            if self.down is None:
                 log.warning("source.down", source=self._name, error=str(error))
-            self._is_up = False
+            since = self.down.since if self.down else self.desk.clock.now()
+            self.down = Down(since, str(error))
         except StoreError as error:  # what was not acknowledged comes again
             log.warning("store.slow", source=self._name, error=str(error))
         else:
@@ -132,8 +148,8 @@ class Intake:
 
     async def _follow(self) -> None:
         await self._source.open(await self._store.position(self._name))
-        if not self._is_up:
-            self._is_up = True
+        if self.down is not None:
+            self.down = None
             log.info("source.up", source=self._name)
         # A source that always has more may never come to where a cancellation is felt.
         while not self._scope.cancel_called and (batch := await self._receive()) is not None:
@@ -150,7 +166,8 @@ class Intake:
         """Store a batch and its position in one transaction; only then let go of it."""
         arrivals = [self._read(item) for item in batch.items]
         try:
-            admissions = await self._store.add(arrivals, source=self._name, position=batch.position)
+            with self._pulse.at_work():
+                admissions = await self._store.add(arrivals, source=self._name, position=batch.position)
         except StoreError:
             await self._source.give_back(batch)
             raise
@@ -166,7 +183,7 @@ class Intake:
 
     def _read(self, item: Item) -> Arrival:
         try:
-            return self._desk.read(item, source=self._name)
+            return self.desk.read(item, source=self._name)
         except Exception:  # a bug that one request meets must not meet it again after each restart
             log.exception("daemon.fault", source=self._name, where=item.where)
             return Arrival(

@@ -25,10 +25,13 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Keeper:
-    """Keeps the store in order and in bounds: nothing older than `keep`, but for the ids of watches, for a year."""
+    """Keeps the store in order and in bounds: nothing older than `keep`, but for the ids of watches, for a year.
+
+    A reload puts a new `keep` in.
+    """
 
     def __init__(self, *, keep: timedelta, store: Store, outbox: Outbox, clock: Clock) -> None:
-        self._keep = keep
+        self.keep = keep
         self._store = store
         self._outbox = outbox
         self._clock = clock
@@ -79,7 +82,7 @@ class Keeper:
         rows = ROWS
         while rows >= ROWS and not self._stopping:
             self._turned_at = self._clock.monotonic()
-            pruned = await self._store.prune(before=now - self._keep, ids_before=now - IDS_FOR, limit=ROWS)
+            pruned = await self._store.prune(before=now - self.keep, ids_before=now - IDS_FOR, limit=ROWS)
             for webhook, number in pruned.given_up.items():
                 metrics.DELIVERIES.labels(self._outbox.label(webhook), Decision.EXHAUSTED).inc(number)
                 log.error("delivery.exhausted", webhook=webhook, deliveries=number, reason="waited longer than `keep`")

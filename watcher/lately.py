@@ -3,6 +3,7 @@
 In memory only, and bounded; told to whoever asks for one watch, and never logged: an answer may name recipients.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
@@ -71,6 +72,11 @@ class Lately:
     def asking_since(self) -> float:
         """When the poll began that has lasted longest; never, where none is in flight."""
         return next((at for _, at in self._asking.values()), inf)
+
+    @property
+    def asking(self) -> Collection[str]:
+        """The watches that are being asked just now, by uid."""
+        return self._asking.keys()
 
     def keep(self, uid: str, outcome: Final | None, answer: Response | NoAnswer | None, *, at: datetime) -> None:
         """Keep how a poll ended (None: unchanged); the oldest one is forgotten for it."""

@@ -119,11 +119,18 @@ def count_events(events: Iterable[Event]) -> None:
         EVENTS.labels(event.provider if event.provider in _sections else UNKNOWN, event.type).inc()
 
 
+def forget_provider(name: str) -> None:
+    """Let go of what was counted for a section that is gone."""
+    _sections.discard(name)
+    for counted in (POLLS, POLL_SECONDS, POLL_LAG, EVENTS):
+        counted.remove_by_labels({"provider": name})
+
+
 class WebhookMeter:
     """What the pump of one section, or of one origin, counts."""
 
     def __init__(self, webhook: str) -> None:
-        label = CALLBACKS if webhook.startswith(ANY_ORIGIN) else webhook
+        label = label_of(webhook)
         self._deliveries = {word: DELIVERIES.labels(label, word) for word in (*Decision, Kind.NOT_SENT)}
         self._seconds = DELIVERY_SECONDS.labels(label)
         self._event_to_delivered = EVENT_TO_DELIVERED.labels(label)
@@ -141,10 +148,26 @@ class WebhookMeter:
         self._deliveries[Kind.NOT_SENT].inc(number)
 
 
+def label_of(webhook: str) -> str:
+    """Return under which label a webhook is counted; origins under one, because callers choose them."""
+    return CALLBACKS if webhook.startswith(ANY_ORIGIN) else webhook
+
+
+def forget_webhook(name: str) -> None:
+    """Let go of what was counted for a section that is gone."""
+    for counted in (DELIVERIES, DELIVERY_SECONDS, EVENT_TO_DELIVERED):
+        counted.remove_by_labels({"webhook": label_of(name)})
+
+
 def begin_requests(source: str) -> None:
     """Let all results of a source stand at 0, so that the first of a kind shows as an increase."""
     for result in Admission:
         REQUESTS.labels(source, result)
+
+
+def forget_source(name: str) -> None:
+    """Let go of what was counted for a section that is gone."""
+    REQUESTS.remove_by_labels({"source": name})
 
 
 async def measure_loop_lag(clock: Clock) -> None:

@@ -1,10 +1,12 @@
 """What the store must know of an account as a whole: that it went down or came back, and until when it is paused."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import anyio
 
+from watcher.core.errors import StaleWatchError
 from watcher.core.event import provider_changed
 from watcher.core.gate import Gate
 from watcher.core.model import Condition
@@ -29,6 +31,13 @@ class Notices:
         """Does the store know all that the gate knows?"""
         return self._gate.reason is self._condition.reason and not self._is_paused_anew
 
+    def learn(self, condition: Condition) -> bool:
+        """Take over what the store says, which another worker may have told it; say whether the gate must follow."""
+        is_new = condition.sequence > self._condition.sequence
+        if is_new or left(condition.paused_until, now=self._clock.now()) > 0:
+            self._condition = condition
+        return is_new
+
     async def tell(self, *, watches: int, error: str | None) -> None:
         """Tell what is not told yet; `watches` are open at the account, `error` is what the log says of it.
 
@@ -42,8 +51,9 @@ class Notices:
             reason = self._gate.reason
             if reason is not self._condition.reason:
                 report = provider_changed(self._condition, reason=reason, at=self._clock.now(), watches=watches)
-                await self._recorder.report(report, error=error)
-                self._condition = report.condition
+                with suppress(StaleWatchError):  # another worker told it; what it said is learnt in a moment
+                    await self._recorder.report(report, error=error)
+                    self._condition = report.condition
             if self._is_paused_anew:
                 await self._keep_pause()
 

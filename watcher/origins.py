@@ -19,6 +19,7 @@ from watcher.core.model import END_OF_TIME
 from watcher.core.outlet import Outlet
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.deliver import Pump
+from watcher.hold import Hold
 from watcher.ports import Clock, Store, Transport
 
 MOST = 1000  # pumps at once
@@ -80,6 +81,7 @@ class Origins:
         transport: Transport,
         clock: Clock,
         agent: str,
+        hold: Hold | None = None,
         most: int = MOST,
     ) -> None:
         self._callbacks = callbacks
@@ -87,6 +89,7 @@ class Origins:
         self._transport = transport
         self._clock = clock
         self._agent = agent
+        self._hold = hold or Hold(clock)
         self._most = most
         self._turns: dict[str, _Turn] = {}
         self._queue: dict[str, None] = {}
@@ -139,6 +142,22 @@ class Origins:
         """Say that something may wait for any of them."""
         self._is_news = True
         self._bell.ring()
+
+    def follow(self) -> None:
+        """Go by what is held now."""
+        for turn in self._turns.values():
+            turn.pump.follow()
+        self.wake_all()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is anything on its way that is not ours any more?"""
+        return any(turn.pump.is_leaving for turn in self._turns.values())
+
+    def learn(self, endpoint: Endpoint) -> None:
+        """Go by what another worker found out about an origin."""
+        if endpoint.name in self._turns:
+            self._turns[endpoint.name].pump.learn(endpoint)
 
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[Pump | None]:
@@ -216,6 +235,7 @@ class Origins:
             transport=line,
             clock=self._clock,
             agent=self._agent,
+            hold=self._hold,
         )
         self._turns[name] = _Turn(pump, line, began_at=self._clock.monotonic())
 

@@ -1,19 +1,25 @@
 """All webhooks together: a `Pump` for each, woken by name. What one of them does is its own affair."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
 
 import anyio
 import structlog
 
 from watcher import metrics
 from watcher.core.callbacks import ANY_ORIGIN, Callbacks
-from watcher.core.endpoint import Disabled, disabled, enabled
+from watcher.core.endpoint import Disabled, Endpoint, disabled, enabled
 from watcher.core.intent import Switch
-from watcher.core.webhook_section import Webhook
+from watcher.core.webhook_section import Terms, Webhook
 from watcher.deliver import Pump
+from watcher.hold import Hold
 from watcher.origins import Origins
 from watcher.ports import Clock, Store, Transport
+from watcher.roster import Roster, patiently
+
+Posts: TypeAlias = Callable[[Terms], AbstractAsyncContextManager[Transport]]
 
 FEW = 10  # names in one line of the log
 
@@ -21,7 +27,10 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Outbox:
-    """The pumps of one daemon, once they are opened: of its webhooks, and of the origins that callbacks go to."""
+    """The pumps of one daemon: of its webhooks, and of the origins that callbacks go to; none before a `change`.
+
+    `posts` opens the connections of a section.
+    """
 
     def __init__(
         self,
@@ -31,73 +40,96 @@ class Outbox:
         store: Store,
         clock: Clock,
         agent: str,
+        posts: Posts,
+        hold: Hold | None = None,
     ) -> None:
         self._webhooks = webhooks
         self._callbacks = callbacks
         self._store = store
         self._clock = clock
         self._agent = agent
+        self._posts = posts
+        self._hold = hold or Hold(clock)
         self._pumps: dict[str, Pump] = {}
         self._origins: Origins | None = None
+        self._roster = Roster[Terms, Pump | Origins]("deliver", self._opened, forget=self._forget)
+        self._switching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._backlog: dict[str, tuple[int, float]] = {}
+        self._lost: set[str] = set()
 
-    async def open(self, transport: Callable[[str], Transport]) -> None:
-        """Make the pumps, with what is known of their webhooks.
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Let pumps deliver while the block lasts; what is in flight then is finished."""
+        async with self._roster.open():
+            yield
 
-        `transport` gives each webhook its connections; those of all callbacks have the name `ANY_ORIGIN`.
+    async def change(self, webhooks: Mapping[str, Webhook], *, callbacks: Callbacks | None) -> None:
+        """Deliver to these from now on; the pumps of sections that stay are not touched.
 
-        Raises:
-            StoreError: that cannot be read.
-
+        What waits for sections that are gone is told.
         """
-        for name, webhook in self._webhooks.items():
-            endpoint = await self._store.endpoint(name, ordered=webhook.order == "watch")
-            self._pumps[name] = Pump(
-                webhook,
-                endpoint=endpoint,
-                store=self._store,
-                transport=transport(name),
-                clock=self._clock,
-                agent=self._agent,
-            )
-        if self._callbacks:
-            self._origins = Origins(
-                self._callbacks,
-                store=self._store,
-                transport=transport(ANY_ORIGIN),
-                clock=self._clock,
-                agent=self._agent,
-            )
-        await self._tell_lost()
+        self._webhooks, self._callbacks = webhooks, callbacks
+        await self._roster.change({**webhooks, **({ANY_ORIGIN: callbacks} if callbacks else {})})
+        await patiently(self._tell_lost)
+
+    @asynccontextmanager
+    async def _opened(self, name: str, terms: Terms) -> AsyncIterator[Pump | Origins]:
+        """Make the pump of a section, or the one that has those of all callbacks, with what is known of it."""
+        async with self._posts(terms) as transport:
+            if isinstance(terms, Callbacks):
+                async with self._switching[name]:
+                    self._origins = Origins(
+                        terms,
+                        store=self._store,
+                        transport=transport,
+                        clock=self._clock,
+                        agent=self._agent,
+                        hold=self._hold,
+                    )
+                yield self._origins
+                self._origins = None
+            else:
+                async with self._switching[name]:
+                    self._pumps[name] = await self._pump(name, terms, transport=transport)
+                yield self._pumps[name]
+                del self._pumps[name]
+
+    async def _pump(self, name: str, terms: Terms, *, transport: Transport) -> Pump:
+        endpoint = await self._store.endpoint(name, ordered=terms.order == "watch")
+        return Pump(
+            terms,
+            endpoint=endpoint,
+            store=self._store,
+            transport=transport,
+            clock=self._clock,
+            agent=self._agent,
+            hold=self._hold,
+        )
+
+    def _forget(self, name: str) -> None:
+        metrics.forget_webhook(name)
+        self._backlog.pop(metrics.label_of(name), None)
 
     async def _tell_lost(self) -> None:
-        """Log what waits for sections that are gone."""
+        """Log what waits for sections that are gone, once until they are back."""
         names = await self._store.undelivered()
-        for name in names:
-            if name not in self._pumps and not name.startswith(ANY_ORIGIN):
-                log.warning("endpoint.paused", webhook=name, reason="no such section: its deliveries wait")
-        origins = [name for name in names if name.startswith(ANY_ORIGIN)]
-        if origins and not self._callbacks:
+        origins = [] if self._callbacks else [name for name in names if name.startswith(ANY_ORIGIN)]
+        lost = {name for name in names if name not in self._webhooks and not name.startswith(ANY_ORIGIN)}
+        for name in sorted(lost - self._lost):
+            log.warning("endpoint.paused", webhook=name, reason="no such section: its deliveries wait")
+        if origins and ANY_ORIGIN not in self._lost:
             why = f"no [callbacks] section: the deliveries of {len(origins)} origins wait"
             log.warning("endpoint.paused", webhook="callbacks", reason=why, origins=origins[:FEW])
-
-    async def run(self) -> None:
-        """Deliver until stopped; what is in flight then is finished."""
-        async with anyio.create_task_group() as tasks:
-            for name, pump in self._pumps.items():
-                tasks.start_soon(pump.run, name=f"deliver {name}")
-            if self._origins:
-                tasks.start_soon(self._origins.run, name="deliver callbacks")
+        self._lost = lost | ({ANY_ORIGIN} if origins else set())
 
     @property
-    def is_turning(self) -> bool:
-        """Have all pumps come round lately?"""
-        return all(one.is_turning for one in self._all)
+    def stuck(self) -> list[str]:
+        """Which pumps have not come round lately?"""
+        return self._roster.stuck
 
     def stop(self) -> None:
         """Begin no attempt any more."""
-        for one in self._all:
-            one.stop()
+        self._roster.stop()
 
     def wake(self, webhook: str) -> None:
         """Say that something waits for a webhook since just now."""
@@ -112,6 +144,32 @@ class Outbox:
             pump.wake()
         if self._origins:
             self._origins.wake_all()
+
+    # --- together with other workers ------------------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """Go by what is held now."""
+        for one in self._all:
+            one.follow()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is anything on its way that is not ours any more?"""
+        return any(one.is_leaving for one in self._all)
+
+    def learn(self, endpoints: Iterable[Endpoint]) -> None:
+        """Go by what other workers found out about webhooks."""
+        for endpoint in endpoints:
+            if endpoint.name in self._pumps:
+                self._pumps[endpoint.name].learn(endpoint)
+            elif self._origins and endpoint.name.startswith(ANY_ORIGIN):
+                self._origins.learn(endpoint)
+
+    @property
+    def _all(self) -> list[Pump | Origins]:
+        return [*self._pumps.values(), *([self._origins] if self._origins else [])]
+
+    # --- what is wanted, and what is told -------------------------------------------------------------------------
 
     async def switch(self, intent: Switch) -> None:
         """Enable or disable a webhook, also one that is not opened here.
@@ -157,18 +215,16 @@ class Outbox:
             return metrics.CALLBACKS
         return name if name in self._pumps else metrics.UNKNOWN
 
-    @property
-    def _all(self) -> list[Pump | Origins]:
-        return [*self._pumps.values(), *([self._origins] if self._origins else [])]
-
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[Pump | None]:
         """Give the pump of a webhook, if it has one; none is made while the block lasts."""
-        if self._origins and name.startswith(ANY_ORIGIN):
-            async with self._origins.held(name) as pump:
-                yield pump
-        else:
-            yield self._pumps.get(name)
+        is_origin = name.startswith(ANY_ORIGIN)
+        async with self._switching[ANY_ORIGIN if is_origin else name]:
+            if is_origin and self._origins:
+                async with self._origins.held(name) as pump:
+                    yield pump
+            else:
+                yield self._pumps.get(name)
 
     def _is_ordered(self, name: str) -> bool:
         section = self._callbacks if name.startswith(ANY_ORIGIN) else self._webhooks.get(name)

@@ -21,6 +21,7 @@ from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
 from watcher.core.rows import Opened
 from watcher.core.schedule import next_poll
+from watcher.hold import Hold
 from watcher.lately import Lately, Outlook, word_for
 from watcher.notices import Notices, left
 from watcher.ports import Clock, Provider, Store, Transport
@@ -40,7 +41,7 @@ records = logging.getLogger()  # has the level that ours has, and knows it at on
 class Poller:
     """Polls the watches of one account, within its rate and concurrency; a watch is never asked twice at a time."""
 
-    def __init__(  # what a loop is wired to
+    def __init__(  # noqa: PLR0913  # what a loop is wired to
         self,
         name: str,
         provider: Provider,
@@ -50,6 +51,7 @@ class Poller:
         recorder: Recorder,
         transport: Transport,
         clock: Clock,
+        hold: Hold | None = None,
     ) -> None:
         self._name = name
         self._provider = provider
@@ -57,6 +59,7 @@ class Poller:
         self._store = store
         self._recorder = recorder
         self._clock = clock
+        self._hold = hold or Hold(clock)
         self._asker = Asker(provider, transport=transport, clock=clock)
         self._gate = Gate(
             rate=provider.rate,
@@ -71,7 +74,7 @@ class Poller:
         self._lately = Lately()
         self._open: Counter[State] = Counter({State.PENDING: 0, State.IN_PROGRESS: 0})
         self._meter = metrics.ProviderMeter(name)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = anyio.Lock()
         self._bell = Bell()
         self._unknown: set[str] = set()
         self._swept_at = -SWEEP_EVERY
@@ -100,8 +103,32 @@ class Poller:
         self._stopping = True
         self._bell.ring()
 
+    def follow(self) -> None:
+        """Go by what is held now: forget others' watches, and use our part of the account's limits."""
+        for entry in self._agenda.keep(self._hold.has):
+            self._open[entry.state] -= 1
+        if share := self._hold.share:
+            rate, burst = self._provider.rate * share, max(1, int(self._provider.burst * share))
+            self._gate.divide(rate=rate, burst=burst, now=self._clock.monotonic())
+        self._bell.ring()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is a watch being asked that is not ours any more?"""
+        return any(not self._hold.has(uid) for uid in self._lately.asking)
+
+    def learn(self, condition: Condition) -> None:
+        """Go by what another worker found out about the account."""
+        now = self._clock.monotonic()
+        if self._notices.learn(condition):
+            self._gate.believe(condition.reason)
+        self._gate.pause(left(condition.paused_until, now=self._clock.now()), now=now)
+        self._bell.ring()
+
     def add(self, opened: Opened) -> None:
         """Put a watch on the schedule: at once if it was never seen, else somewhere within its pace."""
+        if opened.uid in self._lately.asking:  # it was ours before, and goes on as soon as its poll is over
+            return
         entry = Entry.new(opened)
         self._open[entry.state] += 1
         if opened.state is None:
@@ -142,18 +169,26 @@ class Poller:
 
     async def _next(self) -> Entry | None:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
-        async with self._turn:
-            while not self._stopping:
-                self._turned_at = now = self._clock.monotonic()
-                due = self._agenda.due
-                late = -LONGEST_NAP if due is None else now - due
-                if (wait := -late) <= 0 and (wait := self._gate.take(now=now)) <= 0:
-                    self._meter.begun(late=late)
-                    return self._agenda.pop()
-                if self._gate.is_closed(now=now):
-                    await self._expire_late(now)
-                await self._bell.wait(at_most=min(wait, LONGEST_NAP))
-        return None
+        if isinstance(taken := self._take(), Entry):
+            return taken
+        async with self._turn:  # one of them waits for all
+            while isinstance(taken := self._take(), float):
+                if self._gate.is_closed(now=self._turned_at):
+                    await self._expire_late(self._turned_at)
+                await self._bell.wait(at_most=taken)
+            return taken
+
+    def _take(self) -> Entry | float | None:
+        """Take the watch whose turn it is, or say in how many seconds there may be one; None to stop."""
+        if self._stopping:
+            return None
+        self._turned_at = now = self._clock.monotonic()
+        due = self._agenda.due if self._hold.is_valid else None
+        late = -LONGEST_NAP if due is None else now - due
+        if (wait := -late) <= 0 and (wait := self._gate.take(now=now)) <= 0:
+            self._meter.begun(late=late)
+            return self._agenda.pop()
+        return min(wait, LONGEST_NAP)
 
     async def _expire_late(self, now: float) -> None:
         """End what passes its deadline while nobody may ask; seldom, because it looks at every watch."""
@@ -248,7 +283,9 @@ class Poller:
         self._push(entry, due=self._clock.monotonic() + wait.total_seconds())
 
     def _push(self, entry: Entry, *, due: float) -> None:
-        if self._agenda.push(entry, due=due):
+        if not self._hold.has(entry.uid):
+            self._open[entry.state] -= 1
+        elif self._agenda.push(entry, due=due):
             self._bell.ring()
 
     def _pace(self, entry: Entry) -> timedelta:

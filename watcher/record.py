@@ -39,6 +39,10 @@ class Recorder:
         self._told = told
         self._is_slow = False
 
+    def address(self, webhooks: Mapping[str, Webhook], *, callbacks: Callbacks | None) -> None:
+        """Address what is committed from now on to these."""
+        self._webhooks, self._callbacks = webhooks, callbacks
+
     async def commit(self, before: Watch, step: Step, *, error: str | None = None) -> None:
         """Commit a step that was made from `before`; which webhooks its events go to is decided here and now.
 

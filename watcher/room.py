@@ -15,14 +15,16 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Room:
-    """Bounds what is taken in: by the number of open watches, and by what is free on the store's disk."""
+    """Bounds what is taken in: by the number of open watches, and by what is free on the store's disk if it is ours.
 
-    def __init__(self, *, most: int, count: Callable[[], int], folder: Path) -> None:
-        self._most = most
+    `most` watches may be open, and a reload puts another number in; `lack` says what there is too little of.
+    """
+
+    def __init__(self, *, most: int, count: Callable[[], int], folder: Path | None) -> None:
+        self.most = most
         self._count = count
         self._folder = folder
         self._taken = 0
-        self._full = f"{most:,} watches are open, which is watcher.max_watches"
         self._stopping = anyio.Event()
         self._freed = anyio.Event()
         self._freed.set()
@@ -51,14 +53,20 @@ class Room:
     def take(self, number: int) -> None:
         """So many watches came since the last look; what is too many is waited for at once, and not a second later."""
         self._taken += number
-        if self.lack is None and self._count() + self._taken >= self._most:
+        if self.lack is None and self._count() + self._taken >= self.most:
             self._note(self._full)
+
+    @property
+    def _full(self) -> str:
+        return f"{self.most:,} watches are open, which is watcher.max_watches"
 
     async def _look(self) -> str | None:
         """Say what there is too little of."""
         self._taken = 0  # they are counted by now, or will be at the next look
-        if self._count() >= self._most:
+        if self._count() >= self.most:
             return self._full
+        if self._folder is None:
+            return None
         try:
             free = (await run_sync(shutil.disk_usage, self._folder)).free
         except OSError as error:

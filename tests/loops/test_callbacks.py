@@ -1,5 +1,6 @@
 """Callbacks: an origin is an endpoint of its own, and what one of its watches is told is about that watch alone."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -7,15 +8,16 @@ import pytest
 from calls import GOOD, A, B, Calls, section
 from fakes import Answer, Silence, SpiedStore
 from make import SECRET, whsec
+from outboxes import pumps
 from structlog.testing import capture_logs
 from virtual import VirtualClock
-from worlds import take_in, turning
+from worlds import take_in
 
+from watcher.core import endpoint
 from watcher.core.callbacks import Callbacks, origin
 from watcher.core.lifecycle import cancel
 from watcher.core.wire import Fault, NoAnswer, Request
 from watcher.demo.signature import problem, read_key
-from watcher.outbox import Outbox
 from watcher.record import Recorder
 
 THEIRS = whsec(b"canary, a secret of a caller")
@@ -35,8 +37,7 @@ def verifies(request: Request, secret: str, *, now: float) -> bool:
 
 async def test_each_watch_is_called_at_its_own_url_with_its_own_secret_and_in_order(calls: Calls) -> None:
     await take_in(calls.store, [calls.watch(A, "theirs", secret=THEIRS)])
-    outbox = await calls.outbox()
-    async with turning(outbox):
+    async with calls.outbox() as outbox:
         await calls.tell(A, "ours", "theirs", events=3, wake=outbox)
         await calls.tell(B, "other", wake=outbox)
         await anyio.sleep(10)
@@ -52,7 +53,7 @@ async def test_each_watch_is_called_at_its_own_url_with_its_own_secret_and_in_or
 async def test_what_waits_is_sent_after_a_restart(calls: Calls) -> None:
     await calls.tell(A, "a", events=2)
     await calls.tell(B, "b")
-    async with turning(await calls.outbox()):
+    async with calls.outbox():
         await anyio.sleep(10)
 
     assert sorted(calls.received()) == [(f"{A}/a", 1), (f"{A}/a", 2), (f"{B}/b", 1)]
@@ -62,9 +63,9 @@ async def test_without_their_section_deliveries_wait_and_the_log_says_so_once(ca
     await calls.tell(A, "a")
     await calls.tell(B, "b")
     with capture_logs() as logs:
-        outbox = Outbox({}, store=calls.store, clock=calls.clock, agent="test")
-        await outbox.open(lambda _: calls.transport)
-        async with turning(outbox):
+        outbox = pumps(calls.store, clock=calls.clock, transport=calls.transport)
+        async with outbox.open():
+            await outbox.change({}, callbacks=None)
             outbox.wake(origin(A))
             await anyio.sleep(60)
 
@@ -104,9 +105,8 @@ async def test_which_events_go_to_a_callback_is_decided_as_they_are_committed(ca
 @pytest.mark.parametrize("answer", [Answer(410), Answer(200, headers={"webhook-delivery": "disable"})])
 async def test_gone_ends_the_callback_of_that_watch_alone(calls: Calls, answer: Answer) -> None:
     calls.transport.script("gone", GOOD, answer)
-    outbox = await calls.outbox()
     with capture_logs() as logs:
-        async with turning(outbox):
+        async with calls.outbox() as outbox:
             await calls.tell(A, "gone", "other", events=4, wake=outbox)
             await anyio.sleep(10)
             await calls.tell(A, "gone", "other", wake=outbox)
@@ -128,9 +128,8 @@ async def test_each_origin_has_its_own_breaker_and_pause(calls: Calls) -> None:
         calls.transport.script(watch, Answer(503))
     calls.transport.script("rest", Answer(429, headers={"retry-after": "100"}), GOOD)
     calls.transport.script("b2", Answer(500), GOOD)
-    outbox = await calls.outbox()
     with capture_logs() as logs:
-        async with turning(outbox):
+        async with calls.outbox() as outbox:
             await calls.tell(A, "a1", "a2", "a3", wake=outbox)
             await calls.tell("https://c.example", "rest", wake=outbox)
             await calls.tell(B, "b1", "b2", wake=outbox)
@@ -144,12 +143,14 @@ async def test_each_origin_has_its_own_breaker_and_pause(calls: Calls) -> None:
     ]
 
 
-async def test_nobody_who_is_silent_for_days_ends_the_callbacks_of_an_origin(calls: Calls) -> None:
+async def test_nobody_who_is_silent_for_days_ends_the_callbacks_of_an_origin(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "PATIENCE", timedelta(hours=5))  # instead of five days
     calls.transport.script("wrong", Answer(404))
-    outbox = await calls.outbox(callbacks=section(retry=["1h"] * 150))
-    async with turning(outbox):
+    async with calls.outbox(callbacks=section(retry=["30m"] * 100)) as outbox:
         await calls.tell(A, "wrong", wake=outbox)
-        await anyio.sleep(6 * 24 * 3600)
+        await anyio.sleep(6 * 3600)
         await calls.tell(A, "right", wake=outbox)
         await anyio.sleep(10)
 
@@ -158,9 +159,8 @@ async def test_nobody_who_is_silent_for_days_ends_the_callbacks_of_an_origin(cal
 
 async def test_what_the_guard_forbids_fails_by_the_schedule_and_is_given_up(calls: Calls) -> None:
     calls.transport.script("inside", Silence(NoAnswer(Fault.BLOCKED, "a.example: 10.0.0.1 is a private address")))
-    outbox = await calls.outbox(callbacks=section(retry=["1s", "2s"]))
     with capture_logs() as logs:
-        async with turning(outbox):
+        async with calls.outbox(callbacks=section(retry=["1s", "2s"])) as outbox:
             await calls.tell(A, "inside", wake=outbox)
             await anyio.sleep(60)
 
@@ -174,9 +174,9 @@ async def test_a_callback_whose_secret_cannot_be_opened_is_not_sent_unsigned_but
     calls: Calls,
 ) -> None:
     await take_in(calls.store, [calls.watch(A, "theirs", secret=THEIRS)])
-    outbox = await calls.outbox(callbacks=section(secret=whsec(b"a key that came after the other"), retry=["1s"]))
+    another = section(secret=whsec(b"a key that came after the other"), retry=["1s"])
     with capture_logs() as logs:
-        async with turning(outbox):
+        async with calls.outbox(callbacks=another) as outbox:
             await calls.tell(A, "theirs", "ours", wake=outbox)
             await anyio.sleep(60)
 
@@ -189,7 +189,7 @@ async def test_a_callback_whose_secret_cannot_be_opened_is_not_sent_unsigned_but
 
 async def test_of_an_unordered_section_only_what_goes_to_the_same_place_shares_a_post(calls: Calls) -> None:
     await calls.tell(A, "a1", "a2", events=3)
-    async with turning(await calls.outbox(callbacks=section(order="none", batch=10, concurrency=1))):
+    async with calls.outbox(callbacks=section(order="none", batch=10, concurrency=1)):
         await anyio.sleep(10)
 
     assert await calls.rows() == [(one, sequence, "delivered", 1) for one in ("a1", "a2") for sequence in (1, 2, 3)]

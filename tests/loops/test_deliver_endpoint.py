@@ -8,7 +8,7 @@ import anyio
 import orjson
 import pytest
 from fakes import Answer, Silence, SpiedStore
-from outboxes import BAD, GOOD, Outbox
+from outboxes import BAD, GOOD, Outbox, pumps
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from virtual import EPOCH, VirtualClock
@@ -18,7 +18,6 @@ from watcher.core import endpoint
 from watcher.core.intent import Switch
 from watcher.core.wire import Fault, NoAnswer, Request
 from watcher.keep import Keeper
-from watcher.outbox import Outbox as Pumps
 from watcher.stores.sqlite_records import SqliteRecords
 
 TIMEOUT = Silence(NoAnswer(Fault.TIMEOUT, "no answer in time"))
@@ -292,8 +291,8 @@ async def test_a_delivery_that_is_refused_for_order_wait_holds_back_those_behind
     outbox.transport._otherwise = lambda request: Answer(422) if request.headers["ce-sequence"] == "1" else GOOD
     await outbox.tell("w", events=3)
     pump = await outbox.pump(order_wait="1h", retry=["25m"] * 10)
-    pumps = Pumps({}, store=outbox.store, clock=clock, agent="watcher/test")
-    keeper = Keeper(keep=timedelta(days=30), store=outbox.store, outbox=pumps, clock=clock)
+    none = pumps(outbox.store, clock=clock, transport=outbox.transport)
+    keeper = Keeper(keep=timedelta(days=30), store=outbox.store, outbox=none, clock=clock)
     async with turning(pump, keeper):
         await anyio.sleep(3599)
         assert set(outbox.received()) == {("w", 1)}

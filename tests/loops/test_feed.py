@@ -1,13 +1,12 @@
 from datetime import timedelta
 
 import anyio
-import pytest
 from fakes import SpiedStore
 from structlog.testing import capture_logs
 from virtual import VirtualClock
 from worlds import Polling, cancel, log_of, turning
 
-from watcher.core.errors import LeaseLostError, StaleWatchError
+from watcher.core.errors import StaleWatchError
 from watcher.core.model import Ending, Watch
 
 
@@ -196,16 +195,6 @@ async def test_a_cancellation_that_a_poll_outran_is_tried_again_at_once(store: S
     async with turning(world.feed):
         await anyio.sleep(0.1)
         assert (await stored(store, "op")).ending is Ending.CANCELLED
-
-
-async def test_who_has_lost_the_lease_stops_at_once(store: SpiedStore, clock: VirtualClock) -> None:
-    world = Polling(store, clock)
-    store.fail("renew", error=LeaseLostError("the store belongs to another owner, or to nobody"))
-
-    with capture_logs() as logs, pytest.raises(LeaseLostError):
-        await world.feed.run()
-
-    assert [line["event"] for line in logs] == ["lease.lost"]
 
 
 async def test_watches_of_a_provider_without_a_section_wait_and_that_is_told_once(

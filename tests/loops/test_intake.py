@@ -10,7 +10,7 @@ from worlds import SECTION, turning
 
 from watcher.bell import Bell
 from watcher.core.model import Params
-from watcher.intake import Desk, Intake
+from watcher.intake import Desk, Down, Intake
 from watcher.ports import Batch, Item
 from watcher.providers.d7 import D7
 from watcher.stores.sqlite_records import SqliteRecords
@@ -170,6 +170,17 @@ async def test_a_source_that_breaks_is_told_once_opened_again_ever_more_slowly_a
     assert logs[0] == {"event": "source.down", "log_level": "warning", "source": "inbox", "error": "refused"}
 
 
+async def test_a_source_that_cannot_be_read_says_since_when_and_why_as_it_last_was(inbox: Inbox) -> None:
+    inbox.source.fail(ConnectionRefusedError("refused"), TimeoutError("too late"))
+    began_at = inbox.intake.desk.clock.now()
+    async with turning(inbox.intake):
+        await anyio.sleep(2)
+        down = inbox.intake.down
+        await anyio.sleep(2)
+        assert inbox.intake.down is None
+    assert down == Down(began_at, "too late")
+
+
 async def test_a_source_that_brought_something_is_opened_soon_again(inbox: Inbox, store: SpiedStore) -> None:
     inbox.source.fail(*[ConnectionRefusedError("refused")] * 5)
     inbox.source.push(batch(order("a")))
@@ -203,7 +214,7 @@ async def test_the_source_is_told_which_requests_of_a_batch_were_refused_and_why
     await inbox.intake.run()
 
     assert inbox.source.refused == [
-        {1: "expected one JSON object, got list", 2: "expected a file, got a symbolic link"}
+        {1: "expected one JSON object, got a list", 2: "expected a file, got a symbolic link"}
     ]
 
 

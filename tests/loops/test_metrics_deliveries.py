@@ -1,6 +1,7 @@
 """What is delivered, and what waits, moves these samples by so much, and no other. In virtual time."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -8,6 +9,7 @@ import anyio
 import pytest
 from fakes import Answer, Silence
 from outboxes import Outbox as Hooks
+from outboxes import pumps
 from scraping import moved, only, sample, samples
 from worlds import turning
 
@@ -18,6 +20,8 @@ from watcher.core.wire import Fault, NoAnswer
 from watcher.deliver import Pump
 from watcher.keep import COUNT_EVERY, Keeper
 from watcher.outbox import Outbox
+
+LATE = 1000.0  # seconds: longer than any of these tests looks
 
 Moves: TypeAlias = Mapping[str, float]
 
@@ -121,20 +125,22 @@ def standing(name: str, **webhooks: float) -> Moves:
     return {sample(name, webhook=webhook): value for webhook, value in webhooks.items()}
 
 
-async def kept(hooks: Hooks, *names: str, keep: timedelta = timedelta(days=30)) -> tuple[Outbox, Keeper]:
-    """Open webhooks, and what counts what waits for them."""
+@asynccontextmanager
+async def kept(hooks: Hooks, *names: str, keep: timedelta = timedelta(days=30)) -> AsyncIterator[tuple[Outbox, Keeper]]:
+    """Have webhooks, which answer late if no test says otherwise, and what counts what waits for them."""
+    hooks.transport._otherwise = lambda _: Answer(204, takes=LATE)
     sections = {name: Webhook(url=f"https://hooks.example/{name}", unsigned=True) for name in names}
-    outbox = Outbox(sections, store=hooks.store, clock=hooks.clock, agent="watcher/test")
-    await outbox.open(lambda _: hooks.transport)
-    return outbox, Keeper(keep=keep, store=hooks.store, outbox=outbox, clock=hooks.clock)
+    outbox = pumps(hooks.store, clock=hooks.clock, transport=hooks.transport)
+    async with outbox.open():
+        await outbox.change(sections, callbacks=None)
+        yield outbox, Keeper(keep=keep, store=hooks.store, outbox=outbox, clock=hooks.clock)
 
 
 async def test_what_waits_is_counted_every_ten_seconds_and_by_section(outbox: Hooks) -> None:
-    hooks, keeper = await kept(outbox, "ops", "idle")
     await outbox.tell("a", "b", events=2, to=("ops", "gone"))
     await anyio.sleep(60)
     await outbox.tell("c", to=("gone-too", "callback:https://a.example:443", "callback:https://b.example:443"))
-    async with turning(keeper):
+    async with kept(outbox, "ops", "idle") as (hooks, keeper), turning(keeper):
         await anyio.sleep(5)
         read = samples(hooks)
         await outbox.tell("d")
@@ -151,32 +157,32 @@ async def test_what_waits_is_counted_every_ten_seconds_and_by_section(outbox: Ho
 
 
 async def test_counting_takes_a_hundredth_of_the_time_at_most(outbox: Hooks) -> None:
-    _, keeper = await kept(outbox, "ops")
     outbox.store.slow["backlog"] = 0.5
-    async with turning(keeper):
+    async with kept(outbox, "ops") as (_, keeper), turning(keeper):
         await anyio.sleep(200)
     assert outbox.store.calls["backlog"] == 4
 
 
 async def test_what_waited_longer_than_keep_counts_as_exhausted(outbox: Hooks) -> None:
-    _, keeper = await kept(outbox, "ops", keep=timedelta(days=1))
     await outbox.tell("a", events=3, to=("ops", "gone"))
     await anyio.sleep(timedelta(days=2).total_seconds())
-    before = samples()
-    async with turning(keeper):
-        await anyio.sleep(70)
-    assert moved(before, samples()) == {
+    async with kept(outbox, "ops", keep=timedelta(days=1)) as (_, keeper):
+        before = samples()
+        async with turning(keeper):
+            await anyio.sleep(70)
+        moves = moved(before, samples())
+    assert moves == {
         sample("watcher_deliveries_total", webhook=webhook, outcome="exhausted"): 3 for webhook in ("ops", "unknown")
     }
 
 
 async def test_a_breaker_shows_while_it_is_open(outbox: Hooks) -> None:
-    hooks, _ = await kept(outbox, "ops", "sound")
     down = Silence(NoAnswer(Fault.CONNECTION, "refused"))
     outbox.transport.script("ops", *[down] * 5, Answer(204))
+    outbox.transport.script("sound", Answer(204))
     breaker, read = "watcher_breaker_open", []
     await outbox.tell(*[f"w{number}" for number in range(5)], to=("ops", "sound"))
-    async with turning(hooks):
+    async with kept(outbox, "ops", "sound") as (hooks, _keeper):
         for _ in range(2):
             read.append(only(breaker, samples(hooks).items()))
             await anyio.sleep(20)

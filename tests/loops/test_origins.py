@@ -139,8 +139,7 @@ async def test_a_store_that_does_not_answer_costs_an_origin_nothing_but_time(cal
 
 
 async def test_what_is_replayed_is_found_whether_its_origin_has_a_pump_or_not(calls: Calls) -> None:
-    outbox = await calls.outbox()
-    async with turning(outbox):
+    async with calls.outbox() as outbox:
         await calls.tell(A, "a", wake=outbox)
         await anyio.sleep(700)
         await calls.store.want(Replay(0, rate=10, webhook=origin(A), since=calls.clock.now() - timedelta(hours=1)))
@@ -154,8 +153,7 @@ async def test_what_is_replayed_is_found_whether_its_origin_has_a_pump_or_not(ca
 
 
 async def test_an_origin_is_disabled_and_enabled_by_name_whether_it_has_a_pump_or_not(calls: Calls) -> None:
-    outbox = await calls.outbox()
-    async with turning(outbox):
+    async with calls.outbox() as outbox:
         await outbox.switch(Switch(1, origin(A), on=False))
         await calls.tell(A, "a", wake=outbox)
         await anyio.sleep(700)
