@@ -2,118 +2,205 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from watcher.core.delivery import Delivery
+from watcher.bell import Bell
+from watcher.core.delivery import Decision, Delivery, Settled
 from watcher.core.errors import StoreError
 from watcher.core.model import END_OF_TIME
 from watcher.core.webhook_section import Terms
-from watcher.ports import Store
+from watcher.hold import Hold
+from watcher.ports import Clock, Store
+from watcher.pulse import Pulse
 
 LONGEST_NAP = 15.0
+STALL = 30.0
 PATIENCE = timedelta(seconds=1)  # with a store that does not answer
-FOR_EACH = 8  # so many are kept at hand for each POST that may be in flight
+AT_ONCE = datetime.min.replace(tzinfo=UTC)
+FOR_EACH = 16  # so many are kept at hand for each POST that may be in flight
 
 
 class AtHand:
     """Fetches heads of lanes in time, and gives them out once; those that go `again` apart from those that never went.
 
-    A delivery is held from when it is fetched until `let_go`; what is held is not fetched. `complain` is called with
-    each failure of the store. Every `now` is on a clock that never steps.
+    A delivery is held from when it is fetched until it is settled; what is held is not fetched. The `bell` rings when
+    there may be more to take; `complain` is told each failure of the store. Every `now` is on a clock that never steps.
     """
 
     def __init__(
-        self, webhook: str, *, terms: Terms, store: Store, now: datetime, complain: Callable[[StoreError], None]
+        self,
+        webhook: str,
+        *,
+        terms: Terms,
+        store: Store,
+        clock: Clock,
+        bell: Bell,
+        hold: Hold,
+        complain: Callable[[StoreError], None],
     ) -> None:
         self._webhook = webhook
         self._store = store
+        self._bell = bell
+        self._hold = hold
         self._complain = complain
         self._batch = terms.batch
         self._is_ordered = terms.order == "watch"
-        self._few = max(terms.concurrency, terms.batch)
+        self._most = max(terms.concurrency, terms.batch) * FOR_EACH
         self._ready: dict[bool, deque[Delivery]] = {False: deque(), True: deque()}
-        self._look_at = {False: now, True: now}
-        self._held: set[int] = set()
+        self._look_at = {False: AT_ONCE, True: AT_ONCE}
+        self._held: dict[int, str] = {}
         self._shunned: dict[int, datetime] = {}
+        self._gone: set[int] = set()  # since we began to look
+        self._is_looking = False
+        self._is_gathering = False
+        self._pulse = Pulse(clock, patience=STALL)
 
-    def has(self, *, again: bool) -> bool:
-        """Is one at hand?"""
-        return bool(self._ready[again])
+    @property
+    def is_steady(self) -> bool:
+        """Is it not stuck in fetching?"""
+        return self._pulse.is_steady
 
-    async def look(self, *, now: datetime) -> float:
-        """Fetch what may be sent, where little is at hand; return in how many seconds there may be more."""
-        for again, ready in self._ready.items():
-            if len(ready) < self._few and self._look_at[again] <= now:
-                self._look_at[again] = now + timedelta(seconds=LONGEST_NAP)
-                try:
-                    await self._fetch(again=again, now=now)
-                except StoreError as error:
-                    self._complain(error)
-                    self.look_soon(now + PATIENCE, again=again)
-        return max((min(self._look_at.values()) - now).total_seconds(), 0.0) or LONGEST_NAP
+    def offers(self, *, now: datetime) -> tuple[bool, bool]:
+        """Is a first attempt at hand, and one that goes again? Neither while it is not known what goes next.
+
+        That is while a parcel is made of what is at hand, or while there may be a first attempt that is to be fetched.
+        """
+        if self._is_gathering:
+            return False, False
+        if self._ready[False]:
+            return True, bool(self._ready[True])
+        is_known = not self._is_looking and self._look_at[False] > now
+        return False, is_known and bool(self._ready[True])
+
+    def follow(self) -> None:
+        """Go by what is held by our lease now: what is at hand and not ours any more is others' to send."""
+        for ready in self._ready.values():
+            lost = [one for one in ready if not self._hold.has(one.event.uid)]
+            for one in lost:
+                ready.remove(one)
+            self._let_go(lost)
+        self.look_soon(AT_ONCE)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is anything on its way, or not yet settled, that is not ours any more?"""
+        return any(not self._hold.has(uid) for uid in self._held.values())
+
+    # --- fetching ---------------------------------------------------------------------------------------------
+
+    def wait(self, *, now: datetime) -> float:
+        """Return in how many seconds it is time to look."""
+        times = [at for again, at in self._look_at.items() if self._is_low(again=again)]
+        if self._is_looking or not times:
+            return LONGEST_NAP
+        return max((min(times) - now).total_seconds(), 0.0)
+
+    async def look(self, now: datetime) -> None:
+        """Fetch what may be sent, where little is at hand; meanwhile that little may be taken."""
+        self._is_looking = True
+        try:
+            with self._pulse.at_work():
+                for again in self._ready:
+                    if self._look_at[again] <= now and self._is_low(again=again):
+                        await self._fetch(again=again, now=now)
+                        self._bell.ring()
+        finally:
+            self._is_looking = False
 
     def look_soon(self, at: datetime, *, again: bool | None = None) -> None:
         """Look then, or sooner, for those of one kind or of both."""
         for kind in self._look_at if again is None else (again,):
             self._look_at[kind] = min(self._look_at[kind], at)
 
-    async def take(self, *, again: bool, avoid: Callable[[str], bool], now: datetime) -> Sequence[Delivery]:
-        """Return what goes next in one POST; none if the store does not answer.
+    def _is_low(self, *, again: bool) -> bool:
+        return 2 * len(self._ready[again]) < self._most
 
-        Its head is one of a watch that is not to be avoided, if there is one.
-        """
-        head = self._pick(self._ready[again], avoid=avoid)
+    async def _fetch(self, *, again: bool, now: datetime) -> None:
+        self._look_at[again] = now + timedelta(seconds=LONGEST_NAP)
+        self._shunned = {one: until for one, until in self._shunned.items() if until > now}
+        self._gone = set()
+        # What was never sent is due, whatever the wall clock was when it was made.
+        soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
+        but = self._held.keys() | self._shunned.keys()
+        try:
+            heads = await self._store.heads(self._webhook, again=again, now=soon, limit=self._most, but=but)
+        except StoreError as error:
+            self._complain(error)
+            self.look_soon(now + PATIENCE, again=again)
+            return
+        due = [head for head in heads if head.due_at <= now] if again else heads
+        fresh = [head for head in due if head.id not in self._held and head.id not in self._gone]
+        ours = [head for head in fresh if self._hold.has(head.event.uid)]
+        self._ready[again].extend(ours)
+        self._held.update({head.id: head.event.uid for head in ours})
+        if len(ours) < len(fresh):  # others will have them in a moment
+            self._shunned |= dict.fromkeys({head.id for head in fresh} - self._held.keys(), now + PATIENCE)
+        if len(due) < len(heads):
+            self.look_soon(heads[len(due)].due_at, again=again)
+        elif len(heads) == self._most:
+            self.look_soon(now, again=again)
+        for until in self._shunned.values():
+            self.look_soon(until)
+
+    # --- giving out -------------------------------------------------------------------------------------------
+
+    def take(self, *, again: bool, avoid: Callable[[str], bool]) -> Delivery:
+        """Give out what goes next, and is to be `gather`ed: of a watch that is not to be avoided, if there is one."""
+        ready = self._ready[again]
+        place = next((place for place, one in enumerate(ready) if not avoid(one.event.uid)), 0)
+        head = ready[place]
+        del ready[place]
+        self._is_gathering = not self._goes_alone(head)
+        return head
+
+    async def gather(self, head: Delivery, *, again: bool, now: datetime) -> Sequence[Delivery]:
+        """Give out what goes in one POST with a head; nothing if the store does not answer: it is found again."""
+        if self._goes_alone(head):
+            return (head,)
         try:
             parcel = await self._with(head, again=again)
         except StoreError as error:
             self._complain(error)
             self.shun([head], until=now + PATIENCE)
             return ()
-        ids = {one.id for one in parcel}
+        finally:
+            self._is_gathering = False
+            self._bell.ring()
+        ids = {one.id: one.event.uid for one in parcel}
         self._held |= ids
         for kind, ready in self._ready.items():
-            if len(parcel) > 1:
-                self._ready[kind] = deque(one for one in ready if one.id not in ids)
+            self._ready[kind] = deque(one for one in ready if one.id not in ids)
         return parcel
 
-    def let_go(self, parcel: Collection[Delivery]) -> None:
-        """Hold these no longer: they are found again if they still wait."""
-        self._held.difference_update(one.id for one in parcel)
-
-    def shun(self, parcel: Collection[Delivery], *, until: datetime) -> None:
-        """Hold these no longer, but do not find them before then."""
-        self.let_go(parcel)
-        self._shunned |= dict.fromkeys((one.id for one in parcel), until)
-        self.look_soon(until)
-
-    async def _fetch(self, *, again: bool, now: datetime) -> None:
-        # What was never sent is due, whatever the wall clock was when it was made.
-        soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
-        self._shunned = {one: until for one, until in self._shunned.items() if until > now}
-        but, limit = self._held | self._shunned.keys(), self._few * FOR_EACH
-        heads = await self._store.heads(self._webhook, again=again, now=soon, limit=limit, but=but)
-        due = [head for head in heads if head.due_at <= now] if again else heads
-        self._ready[again].extend(due)
-        self._held.update(head.id for head in due)
-        if len(due) < len(heads):
-            self.look_soon(heads[len(due)].due_at, again=again)
-        elif len(heads) == limit:
-            self.look_soon(now, again=again)
-        for until in self._shunned.values():
-            self.look_soon(until)
-
-    def _pick(self, ready: deque[Delivery], *, avoid: Callable[[str], bool]) -> Delivery:
-        for place, delivery in enumerate(ready):
-            if not avoid(delivery.event.uid):
-                del ready[place]
-                return delivery
-        return ready.popleft()
+    def _goes_alone(self, head: Delivery) -> bool:
+        return self._batch <= 1 and head.batch is None
 
     async def _with(self, head: Delivery, *, again: bool) -> Sequence[Delivery]:
-        """Return a head with what goes with it."""
-        if self._batch <= 1 and head.batch is None:
-            return (head,)
         if head.batch is not None or self._is_ordered:
             return await self._store.members(head, limit=max(self._batch, 1))
         alone = [one for one in self._ready[again] if one.batch is None and one.callback == head.callback]
         return [head, *alone[: self._batch - 1]]
+
+    # --- taking back ------------------------------------------------------------------------------------------
+
+    def settle(self, settled: Sequence[Settled], *, again: bool, now: datetime) -> None:
+        """Hold these no longer, which went in one POST, and look for what comes next when it is time."""
+        self._let_go([one.delivery for one in settled])
+        head = settled[0]
+        if head.decision is Decision.RETRY:
+            self.look_soon(head.delivery.due_at, again=True)
+        else:  # behind one that goes again there is often another
+            self.look_soon(now, again=None if again else False)
+
+    def shun(self, parcel: Collection[Delivery], *, until: datetime) -> None:
+        """Hold these no longer, but do not find them before then."""
+        self._let_go(parcel)
+        self._shunned |= dict.fromkeys((one.id for one in parcel), until)
+        self.look_soon(until)
+
+    def _let_go(self, parcel: Collection[Delivery]) -> None:
+        ids = [one.id for one in parcel]
+        for one in ids:
+            self._held.pop(one, None)
+        if self._is_looking:
+            self._gone.update(ids)

@@ -1,14 +1,17 @@
-"""What is kept and told of one POST: the record that explains it later, and its line in the log. Nothing is decided."""
+"""One POST: how it is made, the record that explains it later, and its line in the log. Nothing is decided."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
 
-from watcher.core.delivery import Attempt, Decision, Settled, Timing
+from watcher.core.delivery import Attempt, Decision, Delivery, Phases, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.moment import rfc3339
+from watcher.core.webhook import post, unechoed
+from watcher.core.webhook_section import Terms
 from watcher.core.wire import NoAnswer, Response
+from watcher.ports import Transport
 
 MOST_BODY = 2048
 MOST_HEADERS = 8192
@@ -17,10 +20,21 @@ SECRETIVE = {"authorization", "cookie", "proxy-authorization", "set-cookie", "we
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
+async def make(
+    parcel: Sequence[Delivery], terms: Terms, *, transport: Transport, agent: str, now: datetime
+) -> Response | NoAnswer:
+    """Make one POST, unless what it is for leads nowhere."""
+    webhook = terms.towards(parcel[0].callback)
+    if isinstance(webhook, NoAnswer):
+        return webhook
+    request = post(parcel, webhook, now=now, agent=agent)
+    return unechoed(await transport.send(request, within=webhook.timeout), request, webhook=webhook)
+
+
 def record(answer: Response | NoAnswer, *, number: int, began_at: datetime, duration: float) -> Attempt:
     """Keep of an answer what explains it later; no header that is secret, and of the body only the beginning."""
     took = answer.timing
-    phases = Timing(took.dns, took.connect, took.tls, took.first_byte) if took else Timing()
+    phases = Phases(took.dns, took.connect, took.tls, took.first_byte) if took else Phases()
     if isinstance(answer, NoAnswer):
         error = f"{answer.fault}: {answer.detail}"
         return Attempt(number, began_at, duration, address=answer.address, error=error, timing=phases)
@@ -45,7 +59,7 @@ def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def tell(settled: Sequence[Settled], *, name: str) -> None:
+def tell(settled: Sequence[Settled], *, name: str, to: structlog.typing.FilteringBoundLogger) -> None:
     """Log one POST in one line, and the end of each delivery that is given up; `name` is its `webhook-id`."""
     head = settled[0]
     delivery, attempt = head.delivery, head.attempt
@@ -63,15 +77,15 @@ def tell(settled: Sequence[Settled], *, name: str) -> None:
     else:
         values["events"] = len(settled)
     if head.decision is Decision.DELIVERED:
-        log.info("delivery.attempted", **values)
+        to.info("delivery.attempted", **values)
         return
     is_retried = head.decision is Decision.RETRY
     location = attempt.headers.get("location", "").partition("?")[0] or None
     next_at = rfc3339(delivery.due_at) if is_retried else None
-    log.warning("delivery.attempted", **values, error=attempt.error, location=location, next_at=next_at)
+    to.warning("delivery.attempted", **values, error=attempt.error, location=location, next_at=next_at)
     for one in settled:
         if one.decision in {Decision.EXHAUSTED, Decision.ENDED}:
-            log.error("delivery.exhausted", **{**values, "event_id": one.delivery.event.id})
+            to.error("delivery.exhausted", **{**values, "event_id": one.delivery.event.id})
 
 
 def tell_endpoint(before: Endpoint, after: Endpoint) -> None:

@@ -13,22 +13,24 @@ import structlog
 from anyio.abc import TaskGroup
 
 from watcher import attempt, metrics
-from watcher.at_hand import LONGEST_NAP, PATIENCE, AtHand
+from watcher.at_hand import LONGEST_NAP, PATIENCE, STALL, AtHand
 from watcher.bell import Bell
-from watcher.core.delivery import Decision, Delivery, Settled
+from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import StoreError
 from watcher.core.intent import Switch
 from watcher.core.outlet import Outlet
-from watcher.core.webhook import Kind, meaning, parcel_id, post, settle, unechoed
+from watcher.core.webhook import Kind, meaning, parcel_id, settle
 from watcher.core.webhook_section import Terms
-from watcher.core.wire import NoAnswer, Response
+from watcher.hold import Hold
 from watcher.ports import Clock, Store, Transport
+from watcher.pulse import Pulse
 
+A_MOMENT = 0.5  # until a lease may be renewed that was not in time
 AFTER_A_FAULT = timedelta(seconds=10)
 MOST_UNSETTLED = 2000
-STALL = 30.0
 
+Taken: TypeAlias = tuple[Delivery, bool]  # what goes next, and whether it goes again
 Posted: TypeAlias = tuple[str, bool, Sequence[Settled]]  # under which id, whether it went again, what became of it
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -51,6 +53,7 @@ class Pump:
         transport: Transport,
         clock: Clock,
         agent: str,
+        hold: Hold | None = None,
     ) -> None:
         self._webhook = webhook
         self._store = store
@@ -62,15 +65,26 @@ class Pump:
         self._meter = metrics.WebhookMeter(endpoint.name)
         self._outlet = Outlet(endpoint, terms=webhook, now=self._now())
         self._outlet.adopt(webhook.fingerprint)
-        self._at_hand = AtHand(endpoint.name, terms=webhook, store=store, now=self._now(), complain=self._complain)
+        self._hold = hold or Hold(clock)
+        self._bell = Bell()
+        self._at_hand = AtHand(
+            endpoint.name,
+            terms=webhook,
+            store=store,
+            clock=clock,
+            bell=self._bell,
+            hold=self._hold,
+            complain=self._complain,
+        )
+        self._outlet.divide(self._hold.share, now=self._now())
         self._posted: list[Posted] = []
         self._news = Bell()
         self._is_sending = True
         self._stopping = False
         self._is_slow = False
         self._is_cut_off = False
-        self._bell = Bell()
         self._turned_at = clock.monotonic()
+        self._pulse = Pulse(clock, patience=STALL + 2 * webhook.timeout.total_seconds())
 
     async def run(self) -> None:
         """Send until stopped; what is in flight then is finished, and recorded."""
@@ -79,14 +93,15 @@ class Pump:
             async with anyio.create_task_group() as sending:
                 while not self._stopping:
                     self._turned_at = self._clock.monotonic()
-                    await self._bell.wait(at_most=await self._begin(sending))
+                    await self._bell.wait(at_most=self._begin(sending))
             self._is_sending = False
             self._news.ring()
 
     @property
     def is_turning(self) -> bool:
-        """Has it come round lately?"""
-        return self._clock.monotonic() - self._turned_at < STALL
+        """Has it come round lately, and is it stuck in no POST, no recording and no looking for more?"""
+        has_turned = self._clock.monotonic() - self._turned_at < STALL
+        return has_turned and self._pulse.is_steady and self._at_hand.is_steady
 
     def stop(self) -> None:
         """Begin no attempt any more."""
@@ -110,39 +125,76 @@ class Pump:
         self._keep(self._outlet.endpoint)
         self._bell.ring()
 
-    # --- sending ----------------------------------------------------------------------------------------------
+    # --- together with other workers ------------------------------------------------------------------------------
 
-    async def _begin(self, sending: TaskGroup) -> float:
-        """Send what may be sent now; return in how many seconds there may be more, if no bell rings before."""
-        while not self._stopping and len(self._posted) < MOST_UNSETTLED:
-            wait = self._outlet.wait(now=self._now())
-            if wait > 0:
-                return min(wait, LONGEST_NAP)
-            nap = await self._at_hand.look(now=self._now())
-            again = self._outlet.choose(first=self._at_hand.has(again=False), again=self._at_hand.has(again=True))
-            if again is None:
-                return nap
-            if (wait := self._outlet.wait(now=self._now()) or self._outlet.take(now=self._now())) > 0:
-                return min(wait, LONGEST_NAP)
-            parcel = await self._at_hand.take(again=again, avoid=self._outlet.is_probed, now=self._now())
-            if parcel:
-                self._outlet.begin(parcel[0].event.uid, again=again)
-                sending.start_soon(self._send, parcel, again, self._now(), name=f"deliver {parcel[0].id}")
-        return LONGEST_NAP
-
-    async def _send(self, parcel: Sequence[Delivery], again: bool, began_at: datetime) -> None:  # noqa: FBT001  # start_soon has no keywords
-        """Make one POST; a bug in one delivery stays with that delivery."""
-        try:
-            await self._attempt(parcel, again=again, began_at=began_at)
-        except Exception:
-            log.exception("daemon.fault", webhook=self.known.name, event_id=parcel_id(parcel))
-            self._outlet.abandon(again=again)
-            self._at_hand.shun(parcel, until=self._now() + AFTER_A_FAULT)
+    def follow(self) -> None:
+        """Go by what is held now: send nothing of others, and use our part of the rate."""
+        self._at_hand.follow()
+        self._outlet.divide(self._hold.share, now=self._now())
         self._bell.ring()
 
-    async def _attempt(self, parcel: Sequence[Delivery], *, again: bool, began_at: datetime) -> None:
-        head, sent_at = parcel[0], self._clock.now()
-        answer = await self._post(parcel, now=sent_at)
+    @property
+    def is_leaving(self) -> bool:
+        """Is anything on its way that is not ours any more?"""
+        return self._at_hand.is_leaving
+
+    def learn(self, endpoint: Endpoint) -> None:
+        """Go by what another worker found out, unless there is something here that is not yet written."""
+        if self._outlet.endpoint == self.known != endpoint:
+            self.known = self._outlet.endpoint = endpoint
+            self._bell.ring()
+
+    # --- sending ----------------------------------------------------------------------------------------------
+
+    def _begin(self, sending: TaskGroup) -> float:
+        """Send what may be sent now; return in how many seconds there may be more, if no bell rings before."""
+        while not isinstance(taken := self._next(), float):
+            sending.start_soon(self._send, *taken, name=f"deliver {self.known.name}")
+        now = self._now()
+        if self._outlet.wait(now=now) <= 0 and self._at_hand.wait(now=now) <= 0:
+            sending.start_soon(self._at_hand.look, now, name=f"look for {self.known.name}")
+        return min(taken, LONGEST_NAP) or LONGEST_NAP
+
+    def _next(self) -> Taken | float:
+        """Take what is sent now, or return in how many seconds there may be something."""
+        now = self._now()
+        if self._stopping or len(self._posted) >= MOST_UNSETTLED:
+            return LONGEST_NAP
+        if not self._hold.is_valid:
+            return A_MOMENT
+        if (wait := self._outlet.wait(now=now)) > 0:
+            return wait
+        first, again = self._at_hand.offers(now=now)
+        if (chosen := self._outlet.choose(first=first, again=again)) is None:
+            return self._at_hand.wait(now=now)
+        if (wait := self._outlet.take(now=now)) > 0:
+            return wait
+        head = self._at_hand.take(again=chosen, avoid=self._outlet.is_probed)
+        self._outlet.begin(head.event.uid, again=chosen)
+        return head, chosen
+
+    async def _send(self, head: Delivery, again: bool) -> None:  # noqa: FBT001  # start_soon has no keywords
+        """Make one POST after the other, as long as there is a next; a bug in one stays with that one."""
+        taken: Taken | float = head, again
+        while not isinstance(taken, float):
+            head, again = taken
+            parcel: Sequence[Delivery] = (head,)
+            try:
+                with self._pulse.at_work():
+                    if parcel := await self._at_hand.gather(head, again=again, now=self._now()):
+                        await self._attempt(parcel, again=again)
+                    else:
+                        self._outlet.abandon(again=again)
+            except Exception:
+                log.exception("daemon.fault", webhook=self.known.name, event_id=parcel_id(parcel))
+                self._outlet.abandon(again=again)
+                self._at_hand.shun(parcel, until=self._now() + AFTER_A_FAULT)
+            taken = self._next()
+        self._bell.ring()
+
+    async def _attempt(self, parcel: Sequence[Delivery], *, again: bool) -> None:
+        head, sent_at, began_at = parcel[0], self._clock.now(), self._now()
+        answer = await attempt.make(parcel, self._webhook, transport=self._transport, agent=self._agent, now=sent_at)
         now, dice, is_spared = self._now(), random.random(), self._outlet.spares(began_at)  # noqa: S311  # spreads
         took = (now - began_at).total_seconds()
         made = attempt.record(answer, number=head.attempts + 1, began_at=sent_at, duration=took)
@@ -156,14 +208,6 @@ class Pump:
             self._posted.append((parcel_id(parcel), again, settled))
             self._news.ring()
         self._tell_own_side(made.error if means.kind is Kind.NOT_SENT else None)
-
-    async def _post(self, parcel: Sequence[Delivery], *, now: datetime) -> Response | NoAnswer:
-        """Make one POST, unless what it is for leads nowhere."""
-        webhook = self._webhook.towards(parcel[0].callback)
-        if isinstance(webhook, NoAnswer):
-            return webhook
-        request = post(parcel, webhook, now=now, agent=self._agent)
-        return unechoed(await self._transport.send(request, within=webhook.timeout), request, webhook=webhook)
 
     def _tell_own_side(self, error: str | None) -> None:
         """Log that nothing can be sent from here, once until something can."""
@@ -181,7 +225,7 @@ class Pump:
             if not posted and endpoint == self.known:
                 continue
             try:
-                with anyio.CancelScope(shield=True):  # what happened is recorded, also while we stop
+                with self._pulse.at_work(), anyio.CancelScope(shield=True):  # also while we stop
                     rows = [one for _, _, settled in posted for one in settled]
                     await self._store.settle(rows, endpoint=None if endpoint == self.known else endpoint)
             except StoreError as error:
@@ -192,20 +236,12 @@ class Pump:
             del self._posted[: len(posted)]
             self._is_slow = False
             self._keep(endpoint)
+            bound, wall_clock, now = log.bind(), self._clock.now(), self._now()
             for name, again, settled in posted:
-                self._settled(settled, name=name, again=again)
+                attempt.tell(settled, name=name, to=bound)
+                self._meter.settled(settled, now=wall_clock)
+                self._at_hand.settle(settled, again=again, now=now)
             self._bell.ring()
-
-    def _settled(self, settled: Sequence[Settled], *, name: str, again: bool) -> None:
-        """Tell what became of one POST that is on disk now, and look for what comes next when it is time."""
-        attempt.tell(settled, name=name)
-        self._meter.settled(settled, now=self._clock.now())
-        head, now = settled[0], self._now()
-        self._at_hand.let_go([one.delivery for one in settled])
-        if head.decision is Decision.RETRY:
-            self._at_hand.look_soon(head.delivery.due_at, again=True)
-        else:  # behind one that goes again there is often another
-            self._at_hand.look_soon(now, again=None if again else False)
 
     def _keep(self, endpoint: Endpoint) -> None:
         before, self.known = self.known, endpoint

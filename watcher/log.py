@@ -110,10 +110,10 @@ class _Redacted:
 
     def _clean(self, value: object) -> object:
         match value:
-            case None | bool() | int() | float():
-                return value
             case str():
                 return self._pattern.sub(MASK, value) if self._pattern else value
+            case None | bool() | int() | float():
+                return value
             case bytes():
                 return self._clean(value.decode("utf-8", "replace"))
             case datetime():

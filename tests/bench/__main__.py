@@ -19,6 +19,7 @@ from bench import (
     intake_nats,
     intake_redis,
     latency,
+    layers,
     many,
     polls,
     waiting,
@@ -42,12 +43,14 @@ MEASUREMENTS = {
     "intake: redis": (intake_redis.ours, intake_redis.bare, "bare redis-py, XREADGROUP and XACK"),
 }
 
+# They print in their own way.
 ALONE = {
     "fuzz": fuzz.main,
     "latency": latency.main,
+    "layers": layers.main,
     "many": many.main,
     "waiting": waiting.main,
-}  # they print in their own way
+}
 
 
 def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:

@@ -14,7 +14,7 @@ from watcher.core.addresses import Guard
 from watcher.core.callbacks import Callbacks, origin
 from watcher.core.errors import RequestError
 from watcher.core.model import Callback, EventType
-from watcher.core.request import masked
+from watcher.core.request import WatchRequest, masked, read_request
 from watcher.core.seal import NONCE, Seal
 from watcher.core.webhook import post
 from watcher.core.webhook_section import Terms, Webhook
@@ -22,6 +22,7 @@ from watcher.core.wire import Fault, NoAnswer, Request
 
 URL = "https://example.com/hook?token=1"
 THEIRS = whsec(b"canary, a secret of a caller")
+ASKED = {"provider": "d7", "params": {"request_id": "9d05"}}
 NONCE_1, NONCE_2 = bytes(range(NONCE)), bytes(range(NONCE, 2 * NONCE))
 
 
@@ -231,6 +232,21 @@ def test_the_filters_of_the_section_hold() -> None:
     assert not section.wants(EventType.STATUS, provider="d7")
 
 
+# --- requests -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [THEIRS, None])
+def test_a_callback_has_a_url_and_may_have_a_secret_of_its_own(secret: str | None) -> None:
+    request = read_request(orjson.dumps({**ASKED, "callback_url": URL, "callback_secret": secret}))
+    assert isinstance(request, WatchRequest)
+    assert (request.callback_url, request.callback_secret) == (URL, secret)
+
+
+def test_a_secret_without_a_url_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"^callback_secret: expected a callback_url beside it"):
+        read_request(orjson.dumps({**ASKED, "callback_secret": THEIRS}))
+
+
 # --- requests that are kept -----------------------------------------------------------------------------------
 
 REQUEST = b'{"provider": "d7",  "callback_secret": "%s", "params": {"request_id": 1.0}}'
@@ -239,6 +255,7 @@ REQUEST = b'{"provider": "d7",  "callback_secret": "%s", "params": {"request_id"
 def test_a_refused_request_is_kept_as_it_came_but_for_its_secret() -> None:
     assert masked(REQUEST % THEIRS.encode()) == REQUEST % b"********"
     assert masked(REQUEST.replace(b"  ", b"\n") % rb"a \"quoted\" one") == REQUEST.replace(b"  ", b"\n") % b"********"
+    assert masked(b'{"id": "a",  "provider": 1}') == b'{"id": "a",  "provider": 1}'
     assert masked(b'{"callback_secret":null}') == b'{"callback_secret":null}'
     assert masked(b'{"id": "\\u00e4",  "provider": 1}') == b'{"id": "\\u00e4",  "provider": 1}'
 

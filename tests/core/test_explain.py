@@ -1,4 +1,4 @@
-"""When a watch is asked next, as far as the store can tell: `watcher explain`."""
+"""When a watch is asked next, and what keeps a delivery back, as far as the store can tell."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from make import SNAPSHOT, after, span, terms, watch
 
 from watcher.core.duration import LONGEST
-from watcher.core.explain import Account, Answer, Why, next_asked
-from watcher.core.model import Condition, Ending, Reason, Snapshot, State, Trouble, Watch
+from watcher.core.endpoint import Disabled, Endpoint
+from watcher.core.explain import Account, Answer, Why, held, kept_back, next_asked
+from watcher.core.model import Condition, Ending, EventType, Reason, Snapshot, State, Trouble, Watch
+from watcher.core.rows import DeliveryRow, Held, Hold
 from watcher.core.schedule import next_poll
 
 ACCOUNT = Account(terms().pace, rate=5, watches=1)
@@ -107,3 +109,58 @@ def test_whenever_it_was_asked_last_the_schedule_keeps_the_promise(
     assert answer.earliest is not None
     assert answer.latest is not None
     assert answer.earliest <= due <= answer.latest
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------
+
+ROW = DeliveryRow(
+    *(7, "ops", "evt_1", EventType.STATUS, "order-42", 1, "waiting", 2),
+    due_at=after("1m"),
+    last_at=None,
+    last_status=None,
+    last_error=None,
+    duration=None,
+)
+OPS = Endpoint("ops")
+OPEN = replace(OPS, opened_at=after("1s"), probe_at=after("30s"))
+PAUSE = replace(OPS, paused_at=after("1s"), paused_until=after("5m"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "at", "hold"),
+    [
+        pytest.param(OPS, "2s", None, id="nothing"),
+        pytest.param(replace(OPS, failing_since=after("1s")), "2s", None, id="failing-is-no-hold"),
+        pytest.param(PAUSE, "2s", Hold(Held.PAUSED, after("5m")), id="a-pause"),
+        pytest.param(PAUSE, "5m", None, id="a-pause-that-is-over"),
+        pytest.param(OPEN, "2s", Hold(Held.BREAKER, after("30s")), id="an-open-breaker"),
+        pytest.param(OPEN, "2m", Hold(Held.BREAKER, after("2m")), id="a-probe-that-is-due"),
+        pytest.param(replace(OPEN, probe_at=None), "2s", Hold(Held.BREAKER, after("2s")), id="no-probe-yet"),
+        pytest.param(
+            replace(OPEN, paused_until=after("5m")), "2s", Hold(Held.BREAKER, after("5m")), id="no-probe-in-a-pause"
+        ),
+        pytest.param(
+            replace(OPEN, disabled=Disabled.GONE, paused_until=after("5m")), "2s", Hold(Held.DISABLED), id="disabled"
+        ),
+    ],
+)
+def test_the_worst_that_holds_keeps_all_of_a_webhook_back(endpoint: Endpoint, at: str, hold: Hold | None) -> None:
+    assert kept_back(endpoint, now=after(at)) == hold
+
+
+@pytest.mark.parametrize(
+    ("row", "endpoint", "hold"),
+    [
+        pytest.param(ROW, OPS, None, id="its-schedule-decides"),
+        pytest.param(ROW, None, None, id="a-webhook-that-nothing-is-known-of"),
+        pytest.param(replace(ROW, is_behind=True), OPS, Hold(Held.ORDER), id="behind-an-earlier-one"),
+        pytest.param(replace(ROW, is_behind=True), PAUSE, Hold(Held.PAUSED, after("5m")), id="behind-one-that-waits"),
+        pytest.param(replace(ROW, due_at=after("1h")), PAUSE, None, id="due-after-the-pause"),
+        pytest.param(replace(ROW, due_at=after("1h")), OPEN, Hold(Held.BREAKER, after("30s")), id="a-breaker-decides"),
+        pytest.param(replace(ROW, due_at=None, status="delivered"), OPEN, None, id="done"),
+        pytest.param(replace(ROW, webhook="gone"), OPS, Hold(Held.NO_SECTION), id="no-section"),
+    ],
+)
+def test_what_keeps_a_delivery_back_is_named(row: DeliveryRow, endpoint: Endpoint | None, hold: Hold | None) -> None:
+    endpoints = {} if endpoint is None else {"ops": endpoint}
+    assert held(row, endpoints=endpoints, has_section=lambda name: name == "ops", now=after("2s")) == hold

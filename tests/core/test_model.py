@@ -46,3 +46,8 @@ def test_the_deadline_counts_from_submission_or_a_scheduled_start(
 
 def test_what_a_login_brought_is_in_no_repr() -> None:
     assert "canary" not in repr(Grant({"token": "canary"}))
+
+
+def test_a_watch_is_pending_until_something_else_is_seen() -> None:
+    assert watch().state is State.PENDING
+    assert watch(Snapshot("RUNNING", State.IN_PROGRESS)).state is State.IN_PROGRESS

@@ -117,6 +117,20 @@ def test_a_rate_holds_also_after_a_rest() -> None:
     assert taken == pytest.approx([0, 0.5, 0.25, 0, 0.5, 0, 0.5], abs=1e-6)
 
 
+def test_of_a_rate_that_is_shared_each_uses_a_part_and_who_has_none_goes_on_as_before() -> None:
+    ops = Sent(rate=2)
+    ops.outlet.divide(0.25, now=START)
+    ops.outlet.divide(0, now=START)
+    taken = [ops.outlet.take(now=after(at)) for at in ("0s", "1s", "2s", "2s")]
+    assert taken == pytest.approx([0, 1, 0, 2], abs=1e-6)
+
+
+def test_where_there_is_no_rate_there_is_none_to_share() -> None:
+    ops = Sent()
+    ops.outlet.divide(0.25, now=START)
+    assert {ops.outlet.take(now=START) for _ in range(99)} == {0.0}
+
+
 # --- our own side ---------------------------------------------------------------------------------------------
 
 

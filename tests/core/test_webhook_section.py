@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from watcher.core.model import Callback, EventType
 from watcher.core.secret import Secret
 from watcher.core.signature import SigningKey
-from watcher.core.webhook_section import Terms, Webhook
+from watcher.core.webhook_section import Webhook
 
 SEED = b"thirty-two bytes, and no secret."
 WHSK = f"whsk_{base64.b64encode(SEED).decode()}"
@@ -258,5 +258,3 @@ def test_a_section_leads_to_one_place_whatever_the_watch_says() -> None:
     section = webhook()
     assert section.towards(None) is section
     assert section.towards(Callback("https://example.com/called-back")) is section
-    with pytest.raises(NotImplementedError):
-        Terms(unsigned=True).towards(None)

@@ -53,7 +53,10 @@ def judged(
             Meaning(Kind.TOO_LARGE), {"thin": True, "due_at": NOW}, Decision.RETRY, id="too-large-and-thin-at-once"
         ),
         pytest.param(
-            Meaning(Kind.PAUSED, until=after("1h")), {"due_at": after("1h")}, Decision.RETRY, id="paused-and-unburnt"
+            Meaning(Kind.PAUSED, until=after("1h")),
+            {"spared": 1, "due_at": after("1h")},
+            Decision.RETRY,
+            id="paused-and-unburnt",
         ),
         pytest.param(
             Meaning(Kind.REFUSED),
@@ -99,7 +102,9 @@ SCHEDULED = {
 @pytest.mark.parametrize("kind", [*FAILING, Kind.TOO_LARGE, Kind.PAUSED])
 @pytest.mark.parametrize("name", list(SCHEDULED))
 def test_a_schedule_waits_as_promised_and_then_gives_up(name: str, kind: Kind) -> None:
-    one = replace(FRESH, thin=True, attempts=10)  # told to wait ten times, and thin: now all that fails burns
+    one = replace(
+        FRESH, thin=True, attempts=10, spared=10
+    )  # told to wait ten times, and thin: now all that fails burns
     found, until = [], NOW
     for _ in range(99):
         settled = judged(one, kind, until=until, section=webhook(retry=name))
@@ -130,9 +135,9 @@ def test_jitter_is_up_to_a_fifth_later_and_never_earlier(dice: float, wait: str)
 # --- pauses, and what burns nothing ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("burnt", [0, 3])
-def test_being_told_to_wait_burns_nothing_ten_times_and_then_an_attempt_each_time(burnt: int) -> None:
-    one, found = replace(FRESH, attempts=burnt, burnt=burnt), []
+@pytest.mark.parametrize(("attempts", "burnt"), [(0, 0), (3, 3), (40, 3)])
+def test_being_told_to_wait_burns_nothing_ten_times_and_then_an_attempt_each_time(attempts: int, burnt: int) -> None:
+    one, found = replace(FRESH, attempts=attempts, burnt=burnt), []
     for _ in range(12):
         one = judged(one, Kind.PAUSED, until=after("10s")).delivery
         found.append(one.burnt)
@@ -141,7 +146,7 @@ def test_being_told_to_wait_burns_nothing_ten_times_and_then_an_attempt_each_tim
 
 @pytest.mark.parametrize(("until", "due_at"), [("4s", "7s"), ("10h", "10h")])
 def test_a_pause_that_burns_lasts_as_long_as_it_says_or_the_schedule(until: str, due_at: str) -> None:
-    told_often = replace(FRESH, attempts=10)
+    told_often = replace(FRESH, attempts=10, spared=10)
     found = judged(told_often, Kind.PAUSED, until=after(until)).delivery
     assert (found.burnt, found.due_at) == (1, after(due_at))
 
@@ -151,6 +156,12 @@ def test_what_was_in_flight_as_the_breaker_opened_burns_nothing(kind: Kind) -> N
     spent = replace(FRESH, attempts=40, burnt=17, thin=True)
     found = judged(spent, kind, until=NOW, is_spared=True)
     assert (found.decision, found.delivery.burnt, found.delivery.due_at) == (Decision.RETRY, 17, NOW)
+
+
+@pytest.mark.parametrize("kind", [*FAILING, Kind.TOO_LARGE, Kind.DISABLED, Kind.NOT_SENT])
+def test_only_being_told_to_wait_counts_as_that(kind: Kind) -> None:
+    spared = replace(FRESH, spared=7)
+    assert judged(spared, kind, is_spared=True).delivery.spared == 7
 
 
 @pytest.mark.parametrize("kind", [Kind.DELIVERED, Kind.ABORTED])

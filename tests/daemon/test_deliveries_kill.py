@@ -1,7 +1,7 @@
 """kill -9 at any moment of a delivery: nothing is lost, no event has two ids, and no webhook sees an order reversed."""
 
 import random
-import sys
+import signal
 from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
@@ -21,8 +21,12 @@ from watcher.stores.sqlite_records import SqliteRecords
 
 SEED = 20261123
 KILLS = scaled(9, long=201)
-WATCHES = scaled(10, long=120)
+WATCHES = scaled(6, long=120)
 MESSAGES = 10
+LINES = 60
+LOOK_EVERY = 0.001
+LONGEST_SILENCE = 1.0
+MOMENT = 0.01
 SECRETS = {"old": whsec(b"the secret that goes away"), "new": whsec(b"the secret that takes over")}
 ROTATION = [("old",), ("new", "old"), ("new",)]
 WEBHOOKS = """
@@ -81,17 +85,31 @@ def has_all(receiver: StrictReceiver, *, watches: int) -> bool:
     return all(ended[name] == watches for name in NAMES)
 
 
+async def live(world: Stage, dice: random.Random) -> None:
+    """Let a daemon log so many lines as the dice say, or all that it has to, and kill it: wherever it is then."""
+    lines, silence = dice.randrange(LINES), 0.0
+    with world.log.open("ab+") as log:
+        async with world.daemon(is_ready=False) as process:
+            while lines > 0 and silence < LONGEST_SILENCE:
+                await anyio.sleep(LOOK_EVERY)
+                added = log.read().count(b"\n")
+                lines, silence = lines - added, 0.0 if added else silence + LOOK_EVERY
+            await anyio.sleep(dice.uniform(0, MOMENT))
+            process.kill()
+            assert await process.wait() == -signal.SIGKILL
+
+
 async def suffer(folder: Path, *, kills: int, watches: int) -> tuple[StrictReceiver, Stage]:
     """Let a daemon be killed so often, a third of the times under each set of secrets; then let it deliver the rest."""
     receiver = StrictReceiver(SECRETS, answer=moody(SEED), unordered=frozenset({"loose"}))
+    dice = random.Random(SEED)
     async with serving(receiver.application()) as hook, stage(folder) as world:
         common = world.config.read_text()
         world.ask_for(*(begin(world, number) for number in range(watches)))
-        for turn, secrets in enumerate(ROTATION):
+        for secrets in ROTATION:
             world.config.write_text(common + webhooks(hook, secrets))
-            command = ["-m", "mortal", str(world.config), str(world.log), str(kills // len(ROTATION)), str(SEED + turn)]
-            environ = {**world.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-            await anyio.run_process([sys.executable, *command], env=environ, stderr=None)
+            for _ in range(kills // len(ROTATION)):
+                await live(world, dice)
         async with world.daemon() as process:
             with anyio.fail_after(60):
                 while not has_all(receiver, watches=watches):

@@ -16,9 +16,8 @@ from make import message, saying, terms, watch, whsec
 from scale import scaled
 from strict_receiver import GOOD, HANGING_UP, Post, StrictReceiver
 from structlog.testing import capture_logs
-from worlds import take_in, turning
+from worlds import take_in
 
-from watcher.attempt import MOST_BODY
 from watcher.clock import SystemClock
 from watcher.core.event import provider_changed
 from watcher.core.lifecycle import advance
@@ -27,9 +26,9 @@ from watcher.core.signature import SigningKey
 from watcher.core.webhook_section import Webhook
 from watcher.demo.pretend import Reply, serving
 from watcher.outbox import Outbox
+from watcher.posting import open_posts
 from watcher.record import Recorder
 from watcher.stores.sqlite import SqliteStore
-from watcher.transport import open_transport
 
 KEY = SigningKey(bytes(range(32)))
 SIGNING_KEY = f"whsk_{base64.b64encode(bytes(range(32))).decode()}"
@@ -83,11 +82,10 @@ async def sending(store: SqliteStore, hook: str, secrets: tuple[str, ...]) -> As
     webhooks = {
         name: Webhook.model_validate({"url": f"{hook}/{name}", **common, **keys}) for name, keys in WEBHOOKS.items()
     }
-    outbox = Outbox(webhooks, store=store, clock=SystemClock(), agent="watcher/test")
-    async with open_transport(glance=MOST_BODY) as posts:
-        await outbox.open(lambda _: posts)
-        async with turning(outbox):
-            yield Recorder(store=store, webhooks=webhooks, wake=outbox.wake)
+    outbox = Outbox({}, store=store, clock=SystemClock(), agent="watcher/test", posts=open_posts)
+    async with outbox.open():
+        await outbox.change(webhooks, callbacks=None)
+        yield Recorder(store=store, webhooks=webhooks, wake=outbox.wake)
 
 
 async def tell(store: SqliteStore, recorder: Recorder, outcome: Final) -> None:

@@ -7,20 +7,20 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
-import anyio.abc
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from forked import Forked
 from make import saying, terms, watch, whsec
 from running import Stage, stage, stop
 from strict_receiver import StrictReceiver
 from structlog.testing import capture_logs
-from worlds import take_in, turning
+from worlds import take_in
 
 from watcher.attempt import MOST_BODY
 from watcher.clock import SystemClock
@@ -96,9 +96,9 @@ async def sending(folder: Path, *, takes: float = 0.0) -> AsyncIterator[Sending]
         webhooks = {"ops": Webhook.model_validate(section)}
         store = await SqliteStore.open(folder / "watcher.db")
         await store.lease()
-        outbox = Outbox(webhooks, store=store, clock=SystemClock(), agent="watcher/test")
-        await outbox.open(lambda _: posts)
-        async with turning(outbox):
+        outbox = Outbox({}, store=store, clock=SystemClock(), agent="watcher/test", posts=lambda _: nullcontext(posts))
+        async with outbox.open():
+            await outbox.change(webhooks, callbacks=None)
             yield Sending(receiver, names, store, Recorder(store=store, webhooks=webhooks, wake=outbox.wake))
         await store.close()
 
@@ -179,21 +179,17 @@ def begin(world: Stage, number: int) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def daemon(world: Stage) -> AsyncIterator[anyio.abc.Process]:
+async def daemon(world: Stage) -> AsyncIterator[Forked]:
     """Run a daemon that writes its log into a pipe: the files that it cannot write are its own."""
-    output, pipe = os.pipe()
-    with world.log.open("wb") as log:
+    readable, writable = os.pipe()
+    with world.log.open("wb") as log, os.fdopen(writable, "wb") as pipe:
         async with (
-            await anyio.open_process(["cat"], stdin=output, stdout=log),
-            await anyio.open_process(world.command("run"), stdout=pipe, stderr=pipe, env=world.environ) as process,
+            await anyio.open_process(["cat"], stdin=readable, stdout=log),
+            world.daemon(is_ready=False, output=pipe) as process,
         ):
-            os.close(output)
-            os.close(pipe)
-            try:
-                yield process
-            finally:
-                if process.returncode is None:
-                    process.kill()
+            os.close(readable)
+            pipe.close()
+            yield process
 
 
 async def test_a_full_disk_delays_and_loses_nothing(tmp_path: Path) -> None:

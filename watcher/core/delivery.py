@@ -12,10 +12,10 @@ from watcher.core.model import Callback, Event
 class Delivery:
     """One event on its way to one webhook.
 
-    `attempts` POSTs were made so far; `burnt` of them count against the schedule. `thin`: its full form was too
-    large. `refused_since` is the first of the 4xx that it was answered without a break. `loosens_at` is when it no
-    longer holds back those behind it. `batch` is what it went in last, and goes in again. `callback` is where it goes
-    if that stands in the watch and not in a section.
+    `attempts` POSTs were made so far. Since its schedule began, `burnt` of them count against it, and `spared` were
+    told to wait and do not. `thin`: its full form was too large. `refused_since` is the first of the 4xx that it was
+    answered without a break. `loosens_at` is when it no longer holds back those behind it. `batch` is what it went in
+    last, and goes in again. `callback` is where it goes if that stands in the watch and not in a section.
     """
 
     id: int
@@ -24,6 +24,7 @@ class Delivery:
     attempts: int
     due_at: datetime
     burnt: int = 0
+    spared: int = 0
     thin: bool = False
     refused_since: datetime | None = None
     loosens_at: datetime | None = None
@@ -41,7 +42,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class Phases:
     """Where the seconds went; None for what did not happen, as in a connection that was kept alive."""
 
     dns: float | None = None
@@ -62,7 +63,7 @@ class Attempt:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: str | None = None
-    timing: Timing = Timing()
+    timing: Phases = Phases()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,4 +5,5 @@ from datetime import UTC, datetime
 
 def rfc3339(moment: datetime) -> str:
     """Write a moment as `2026-11-23T07:30:00.123456Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

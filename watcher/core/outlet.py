@@ -29,7 +29,7 @@ class Outlet:
 
     __slots__ = (
         *("_allowed", "_bucket", "_failures", "_flying", "_halved_at", "_most", "_probed", "_rest", "_rest_until"),
-        *("_turns", "endpoint"),
+        *("_rate", "_turns", "endpoint"),
     )
 
     def __init__(self, endpoint: Endpoint, *, terms: Terms, now: datetime) -> None:
@@ -37,6 +37,7 @@ class Outlet:
         self._most = terms.concurrency
         self._allowed = float(terms.concurrency)
         self._halved_at = now
+        self._rate = terms.rate
         self._bucket = None if terms.rate is None else TokenBucket(rate=terms.rate, burst=1, now=now.timestamp())
         self._flying = {False: 0, True: 0}
         self._failures: deque[tuple[str, bool]] = deque(maxlen=FAILURES)
@@ -44,6 +45,11 @@ class Outlet:
         self._rest = timedelta(0)
         self._rest_until = now
         self._turns = 1
+
+    def divide(self, share: float, *, now: datetime) -> None:
+        """Use this part of the rate from now on; nothing is sent with none."""
+        if self._bucket is not None and self._rate is not None and share > 0:
+            self._bucket.divide(rate=self._rate * share, burst=1, now=now.timestamp())
 
     # --- what may go ------------------------------------------------------------------------------------------
 

@@ -225,14 +225,14 @@ def settle(
     """
     if means.kind is Kind.NOT_SENT:
         return [Settled(replace(one, due_at=now), Decision.RETRY, attempt, is_kept=False) for one in parcel]
-    tried = [replace(one, attempts=one.attempts + 1) for one in parcel]
+    batch = parcel_id(parcel) if webhook.batch > 1 else None
+    tried = [replace(one, attempts=one.attempts + 1, batch=batch) for one in parcel]
     if means.kind is Kind.TOO_LARGE and len(tried) > 1:
         halved = _halved(tried, now=now)
         return [Settled(one, Decision.RETRY, attempt, is_kept=place == 0) for place, one in enumerate(halved)]
-    batch = parcel_id(parcel) if webhook.batch > 1 else None
     found = [
         _settle(
-            replace(one, batch=batch),
+            one,
             means,
             webhook=webhook,
             attempt=attempt,
@@ -264,8 +264,9 @@ def _settle(
             return Settled(delivery, Decision.ENDED, attempt)
         case Kind.TOO_LARGE if not delivery.thin and webhook.content != "thin":
             return Settled(replace(delivery, thin=True, due_at=now), Decision.RETRY, attempt)
-        case Kind.PAUSED if delivery.attempts - delivery.burnt <= MOST_SPARED:
-            return Settled(replace(delivery, due_at=means.until or now), Decision.RETRY, attempt)
+        case Kind.PAUSED if delivery.spared < MOST_SPARED:
+            waiting = replace(delivery, spared=delivery.spared + 1, due_at=means.until or now)
+            return Settled(waiting, Decision.RETRY, attempt)
     waiting = _refused(delivery, means.kind, at=attempt.at, webhook=webhook)
     if is_spared or means.kind is Kind.DISABLED:
         return Settled(replace(waiting, due_at=now), Decision.RETRY, attempt)

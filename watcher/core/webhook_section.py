@@ -1,6 +1,7 @@
 """What a user writes of a webhook: `[webhooks.<name>]` (SPEC.md, section 7.1). What follows from it is elsewhere."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -107,7 +108,7 @@ Private: TypeAlias = Annotated[
 ]
 
 
-class Terms(BaseModel):
+class Terms(BaseModel, ABC):
     """What a webhook and the callbacks have in common: all but where to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
@@ -182,9 +183,9 @@ class Terms(BaseModel):
         written = [self.model_dump_json(exclude_defaults=True).encode(), orjson.dumps([secrets, key, self.extra])]
         return hashlib.sha256(b"\0".join(written)).hexdigest()[:32]
 
+    @abstractmethod
     def towards(self, callback: Callback | None) -> "Webhook | NoAnswer":
         """Return where a delivery goes, or why it cannot be sent there."""
-        raise NotImplementedError
 
 
 class Webhook(Terms):
