@@ -95,7 +95,7 @@ async def test_a_long_poll_ends_empty_when_its_time_is_over(tmp_path: Path) -> N
 async def test_nobody_waits_longer_than_a_minute(tmp_path: Path, wait: str) -> None:
     async with api(tmp_path) as served:
         answer = await served.get(f"/v1/events?wait={wait}")
-        expected = "expected less than or equal to 60" if wait == "61" else "expected a number of seconds"
+        expected = "expected a number of at most 60" if wait == "61" else "expected a number of seconds"
         wrong: Json = {"where": "wait", "expected": expected}
         assert answer.json == problem(400, f"query: wait: {expected}", wrong)
 

@@ -12,8 +12,10 @@ from watcher.core.model import Reason
 from watcher.core.secret import Secret
 from watcher.http import client
 from watcher.http.address import Tcp, Unix
-from watcher.http.client import ask_next
+from watcher.http.client import ask_next, ask_status
 from watcher.http.models import Next
+from watcher.http.standing import Concern
+from watcher.intake import Down
 from watcher.lately import LastAnswer, Outlook
 
 LAST = LastAnswer(NOW, "broken", 500, "a body that is no JSON", b'{"to": "Ann\xff', is_whole=False)
@@ -65,6 +67,14 @@ async def test_of_a_watch_that_nobody_asks_for_it_knows_nothing(tmp_path: Path) 
     assert unknown.json == problem(404, "there is no watch of this id")
 
 
+@pytest.mark.parametrize("outlook", [Outlook(in_flight=True), Outlook(due_at=NOW), Outlook(last_answer=LAST)])
+async def test_whatever_a_daemon_knows_of_a_watch_is_worth_telling(tmp_path: Path, outlook: Outlook) -> None:
+    async with api(tmp_path) as served:
+        await served.daemon.watch()
+        served.daemon.outlooks["order-42"] = outlook
+        assert await asked(served) is not None
+
+
 async def test_only_who_has_the_token_is_told(tmp_path: Path) -> None:
     async with api(tmp_path, token=TOKEN) as served:
         await served.daemon.watch()
@@ -95,12 +105,27 @@ async def test_a_command_asks_by_tcp_and_by_unix_socket_with_the_token(tmp_path:
         assert told.failures == 5
 
 
+async def test_a_command_is_told_which_sources_cannot_be_read(tmp_path: Path) -> None:
+    async with api(tmp_path, token=TOKEN) as served:
+        served.backing.down = lambda: {"inbox": Down(NOW - timedelta(hours=1), "No such file")}
+        address = Tcp("127.0.0.1", served.server.port)
+        told = await ask_status(address=address, token=Secret.literal(TOKEN))
+        assert await ask_status(address=address, token=None) is None
+    assert told is not None
+    text = "cannot be read (No such file)"
+    assert (told.is_well, told.concerns) == (
+        False,
+        [Concern(about="source", name="inbox", text=text, since=NOW - timedelta(hours=1), so=None)],
+    )
+
+
 async def test_whatever_is_no_good_answer_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with api(tmp_path, token=TOKEN) as served:
         await served.daemon.watch()
         assert await asked(served) is None
         assert await asked(served, token="another") is None
         assert await asked(served, token=TOKEN, id="unknown") is None
+        assert await asked(served, token=TOKEN) is None  # nobody asks for it here
         gone = Tcp("127.0.0.1", served.server.port)
     assert await ask_next("order-42", address=gone, token=None) is None
     assert await ask_next("order-42", address=Unix(tmp_path / "nobody.sock"), token=None) is None

@@ -66,11 +66,16 @@ async def test_every_route_is_described_with_what_it_answers_and_no_other(tmp_pa
         "GET /v1/events/stream": {200, *always},
         "GET /v1/deliveries": {200, *always},
         "POST /v1/deliveries/replay": {202, 408, 413, 415, 422, *always},
+        "GET /v1/status": {200, *always},
+        "GET /v1/webhooks": {200, *always},
+        "POST /v1/webhooks/{name}/enable": {202, 404, 408, 413, 415, 422, *always},
+        "POST /v1/webhooks/{name}/disable": {202, 404, 408, 413, 415, 422, *always},
         "GET /metrics": {200, *always},
         "GET /openapi.json": {200, *always},
         "GET /healthz": {200, *public},
         "GET /readyz": {200, *public},
         "GET /.well-known/webhook-keys": {200, *public},
+        "GET /": {200, *public},
     }
 
 

@@ -69,18 +69,18 @@ def test_every_word_for_a_state_can_be_asked_for() -> None:
 
 
 WRONG = [
-    ("limit=0", "limit", "expected greater than or equal to 1"),
-    ("limit=1001", "limit", "expected less than or equal to 1000"),
+    ("limit=0", "limit", "expected a number of at least 1"),
+    ("limit=1001", "limit", "expected a number of at most 1000"),
     ("limit=", "limit", "expected a whole number"),
     ("limit=1_0", "limit", "expected a whole number"),
     ("limit=%D9%A1", "limit", "expected a whole number"),
     ("limit=1&limit=2", "limit", "expected once"),
     ("after=-1", "after", "expected a whole number"),
-    ("after=9223372036854775808", "after", "expected less than or equal to 9223372036854775807"),
+    ("after=9223372036854775808", "after", "expected a number of at most 9223372036854775807"),
     ("after=99999999999999999999", "after", "expected a whole number"),
     ("label=novalue", "label", "expected key=value, and each key once"),
     ("label=a=1&label=a=2", "label", "expected key=value, and each key once"),
-    ("nonsense=1", "nonsense", "is not known here"),
+    ("nonsense=1", "nonsense", "unknown; expected one of after, label, limit, provider, state"),
 ]
 
 
@@ -100,8 +100,8 @@ async def test_a_wrong_state_is_answered_with_those_that_there_are(tmp_path: Pat
         assert answer.json["errors"] == [
             {
                 "where": "state",
-                "expected": "expected 'open', 'trouble', 'pending', 'in_progress', 'succeeded', 'partially_succeeded', "
-                "'failed', 'expired', 'gone' or 'cancelled'",
+                "expected": 'expected "open", "trouble", "pending", "in_progress", "succeeded", "partially_succeeded", '
+                '"failed", "expired", "gone" or "cancelled"',
             },
             {"where": "limit", "expected": "expected a whole number"},
         ]
@@ -154,6 +154,8 @@ async def test_a_watch_is_shown_with_its_timeline(tmp_path: Path) -> None:
                     "last_status": None,
                     "last_error": None,
                     "duration": None,
+                    "held": None,
+                    "held_until": None,
                     "failed": None,
                 }
             ],

@@ -1,5 +1,6 @@
 """All routes in one application, and the border where whatever went wrong becomes a problem."""
 
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -17,9 +18,11 @@ from watcher.http.deliveries import DeliveryRoutes
 from watcher.http.events import SEND_WITHIN, EventRoutes
 from watcher.http.guard import Guard
 from watcher.http.openapi import Document, document
+from watcher.http.page.page import PageRoutes
 from watcher.http.problems import ProblemError, busy
 from watcher.http.route import MOST_BODY, Route, expect
 from watcher.http.watches import WatchRoutes
+from watcher.http.webhooks import WebhookRoutes
 
 FAULT = "a fault of ours; the log has its traceback"
 
@@ -33,12 +36,17 @@ class Api:
 
     def __init__(self, backing: Backing, *, address: Address, token: Secret | None) -> None:
         self._events = EventRoutes(backing)
-        groups = (WatchRoutes(backing), self._events, DeliveryRoutes(backing), AboutRoutes(backing))
+        page = PageRoutes(has_token=token is not None)
+        groups = (
+            *(WatchRoutes(backing), self._events, DeliveryRoutes(backing), WebhookRoutes(backing)),
+            *(AboutRoutes(backing), page),
+        )
         routes = [route for group in groups for route in group.routes()]
         routes.append(
             Route(path="/openapi.json", summary="This document.", call=self._describe, answers={200: Document})
         )
         self._document = document(routes, has_token=token is not None)
+        routes += page.parts()
         public = {route.path for route in routes if route.is_public}
         self._guard = Guard(address, token, public.__contains__)
         self.application = web.Application(middlewares=[self._border], client_max_size=MOST_BODY)
@@ -50,7 +58,7 @@ class Api:
         self._events.stop()
 
     def _add(self, route: Route) -> None:
-        path = route.path.replace("{id}", "{id:[^/]+}")
+        path = re.sub(r"{(\w+)}", r"{\1:[^/]+}", route.path)
         self.application.router.add_route(route.method, path, route.serve, expect_handler=expect)
         if route.method == "GET" and route.within is not None:
             self.application.router.add_route("HEAD", path, route.serve, expect_handler=expect)

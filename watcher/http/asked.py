@@ -80,6 +80,10 @@ class WatchId(RootModel[Id]):
     """The sender's own key of a watch."""
 
 
+class WebhookName(RootModel[Annotated[str, Field(min_length=1)]]):
+    """The name of a section, or of an origin that callbacks go to."""
+
+
 class WatchesAsked(_Asked):
     """Which watches; each narrows the list."""
 
@@ -171,3 +175,7 @@ class ReplayToWebhook(_Asked):
 
 class ReplayAsked(RootModel[ReplayOfEvents | ReplayToWebhook]):
     """What to send again."""
+
+
+class SwitchAsked(_Asked):
+    """Nothing is said beside the path; but a form in somebody else's page cannot send this."""

@@ -1,14 +1,17 @@
 """`/v1/deliveries`: what was sent and what became of it, and sending it again."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import orjson
 from aiohttp import web
 
+from watcher.core.explain import held
 from watcher.core.intent import Replay
 from watcher.core.model import EventType
 from watcher.core.rows import DeliveryRow
+from watcher.core.shown import shown_delivery
 from watcher.http.answers import answer
 from watcher.http.asked import DeliveriesAsked, ReplayAsked, ReplayOfEvents, ReplayToWebhook
 from watcher.http.backing import Backing
@@ -54,10 +57,10 @@ class DeliveryRoutes:
             event=asked.event,
             since=None if asked.since is None else self._moment(asked.since),
             after=asked.after,
-            limit=asked.limit,
+            limit=asked.limit + 1,
         )
-        shown = [await self._shown(row, in_full=asked.event is not None) for row in rows]
-        return answer(Deliveries(deliveries=shown, next=rows[-1].id if len(rows) == asked.limit else None))
+        page = await shown_deliveries(self._backing, rows[: asked.limit], in_full=asked.event is not None)
+        return answer(Deliveries(deliveries=page, next=page[-1].id if len(rows) > asked.limit else None))
 
     async def replay(self, request: web.Request) -> web.Response:
         """Ask the owner to send events again."""
@@ -105,12 +108,20 @@ class DeliveryRoutes:
     def _moment(self, since: timedelta | datetime) -> datetime:
         return self._backing.desk.clock.now() - since if isinstance(since, timedelta) else since
 
-    async def _shown(self, row: DeliveryRow, *, in_full: bool) -> Delivery:
-        delivery = Delivery.model_validate(row)
-        if not in_full:
-            return delivery
-        attempts = await self._backing.records.attempts(delivery=row.id)
-        return delivery.model_copy(update={"failed": [Attempt.model_validate(each) for each in attempts]})
+
+async def shown_deliveries(backing: Backing, rows: Sequence[DeliveryRow], *, in_full: bool = False) -> list[Delivery]:
+    """Show deliveries with what keeps them back; `in_full` with their failed attempts."""
+    is_any_due, now = any(row.due_at for row in rows), backing.desk.clock.now()
+    endpoints = {known.name: known for known in await backing.records.endpoints()} if is_any_due else {}
+    holds = [held(row, endpoints=endpoints, has_section=backing.has_section, now=now) for row in rows]
+    found = [Delivery.model_validate(shown_delivery(row, hold)) for row, hold in zip(rows, holds, strict=True)]
+    if not in_full:
+        return found
+    attempts = [await backing.records.attempts(delivery=row.id) for row in rows]
+    return [
+        delivery.model_copy(update={"failed": list(map(Attempt.model_validate, failed))})
+        for delivery, failed in zip(found, attempts, strict=True)
+    ]
 
 
 def _read(body: bytes) -> ReplayOfEvents | ReplayToWebhook:

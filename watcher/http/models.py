@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSer
 
 from watcher.core.model import Ending, EventType, Reason, State
 from watcher.core.moment import rfc3339
-from watcher.core.rows import Admission
+from watcher.core.rows import Admission, Held
 
 Stamp: TypeAlias = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
 
@@ -40,7 +40,7 @@ class Watch(_Shown):
 
 
 class Watches(_Shown):
-    """Watches in the order in which they were accepted; `next` is the cursor of more, null where there are none."""
+    """Watches in the order in which they were accepted; `next` is the `after` of more, null where there are none."""
 
     watches: list[Watch]
     next: int | None
@@ -104,7 +104,10 @@ class Attempt(_Shown):
 
 
 class Delivery(_Shown):
-    """One event on its way to one webhook; what is `last` is of the last attempt, `due_at` of the next."""
+    """One event on its way to one webhook; what is `last` is of the last attempt, `due_at` of the next.
+
+    `held` says what keeps it back however due it is, at least until `held_until`; null if nothing does.
+    """
 
     id: int
     webhook: str
@@ -119,11 +122,13 @@ class Delivery(_Shown):
     last_status: int | None
     last_error: str | None
     duration: float | None
+    held: Held | None
+    held_until: Stamp | None
     failed: list[Attempt] | None = None
 
 
 class Deliveries(_Shown):
-    """Deliveries; `next` is the cursor of more, null where there are none."""
+    """Deliveries by id; `next` is the `after` of more, null where there are none."""
 
     deliveries: list[Delivery]
     next: int | None

@@ -10,11 +10,12 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from watcher import __version__
-from watcher.http.asked import WatchId
+from watcher.http.asked import WatchId, WebhookName
 from watcher.http.problems import JSON, PROBLEM, Problem
 from watcher.http.route import Route
 
 REF = "#/components/schemas/{model}"
+IN_PATH = {"id": WatchId, "name": WebhookName}
 ALWAYS = (400, 406, 421, 500, 503)  # problems that each route may answer with
 
 
@@ -63,9 +64,9 @@ class _Describer:
             "parameters": [*_parameters(route.query, "query"), *_parameters(route.headers, "header")],
             "responses": dict(self._responses(route)),
         }
-        if "{id}" in route.path:
-            schema = self._schemas[WatchId, "validation"]
-            described["parameters"].append({"name": "id", "in": "path", "required": True, "schema": schema})
+        for name in route.names:
+            schema = self._schemas[IN_PATH[name], "validation"]
+            described["parameters"].append({"name": name, "in": "path", "required": True, "schema": schema})
         if route.body is not None:
             content = {JSON: {"schema": self._schemas[route.body, "validation"]}}
             described["requestBody"] = {"required": True, "content": content}
@@ -103,7 +104,8 @@ def _models(routes: Iterable[Route]) -> Iterator[tuple[type[BaseModel], JsonSche
         for model in route.answers.values():
             if model is not None:
                 yield model, "serialization"
-    yield WatchId, "validation"
+    for model in IN_PATH.values():
+        yield model, "validation"
     yield Problem, "serialization"
 
 

@@ -6,6 +6,9 @@ from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from watcher.core.wrong import complaint, expected
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -70,12 +73,13 @@ def validated(model: type[Model], value: object, *, status: int, place: str) -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        wrong = [_wrong(found["loc"], found["msg"]) for found in error.errors(include_url=False, include_input=False)]
+        wrong = [_wrong(found, model=model) for found in error.errors(include_url=False)]
     detail = "; ".join(f"{each.where}: {each.expected}" for each in wrong)
     raise ProblemError(status, f"{place}: {detail}", errors=wrong)
 
 
-def _wrong(loc: tuple[int | str, ...], message: str) -> Wrong:
-    texts = {"Extra inputs are not permitted": "is not known here", "Field required": "expected, and missing"}
-    text = message.removeprefix("Value error, ").replace("Input should be", "expected")
-    return Wrong(where=".".join(map(str, loc)) or "body", expected=texts.get(message, text))
+def _wrong(found: ErrorDetails, *, model: type[BaseModel]) -> Wrong:
+    """Say what was expected; who asks knows what was sent."""
+    where = ".".join(map(str, found["loc"])) or "body"
+    is_about_keys = found["type"] in {"missing", "extra_forbidden"}
+    return Wrong(where=where, expected=complaint(found, keys=model.model_fields) if is_about_keys else expected(found))

@@ -1,5 +1,6 @@
 """One way in, declared: what it takes, what it answers. The router and `/openapi.json` are made of these."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A method and a path; `{id}` in it is a percent-encoded id.
+    """A method and a path; `{id}` or `{name}` in it is a percent-encoded part.
 
     `query` and `headers` are models of parameters, `body` of what is written, `answers` of what comes back, None where
     that is no JSON; `problems` are statuses beside those that each route has.
@@ -41,6 +42,11 @@ class Route:
     content: str = JSON
     is_public: bool = False
     within: float | None = ANSWER_WITHIN
+
+    @property
+    def names(self) -> list[str]:
+        """The parts of the path that are given."""
+        return re.findall(r"{(\w+)}", self.path)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer a request that was let in.

@@ -15,7 +15,8 @@ from watcher.core.shown import shown_event, shown_watch
 from watcher.http.answers import answer
 from watcher.http.asked import MOST_ROWS, Requests, WatchesAsked
 from watcher.http.backing import Backing
-from watcher.http.models import Delivery, Event, Next, OneOrAllTaken, Taken, Watch, Watches, WatchInFull
+from watcher.http.deliveries import shown_deliveries
+from watcher.http.models import Event, Next, OneOrAllTaken, Taken, Watch, Watches, WatchInFull
 from watcher.http.problems import ProblemError, busy
 from watcher.http.route import Route, read_body, read_query
 from watcher.intake import refusal, tell
@@ -104,10 +105,11 @@ class WatchRoutes:
         """List watches."""
         asked = read_query(request, WatchesAsked)
         rows = await self._backing.records.watches(
-            state=asked.state, provider=asked.provider, labels=asked.labels, after=asked.after, limit=asked.limit
+            state=asked.state, provider=asked.provider, labels=asked.labels, after=asked.after, limit=asked.limit + 1
         )
-        watches = [Watch.model_validate(shown_watch(row.watch)) for row in rows]
-        return answer(Watches(watches=watches, next=rows[-1].row if len(rows) == asked.limit else None))
+        page = rows[: asked.limit]
+        watches = [Watch.model_validate(shown_watch(row.watch)) for row in page]
+        return answer(Watches(watches=watches, next=page[-1].row if len(rows) > asked.limit else None))
 
     async def show(self, request: web.Request) -> web.Response:
         """Show one watch with its timeline."""
@@ -116,7 +118,7 @@ class WatchRoutes:
         deliveries = await records.deliveries(watch=watch.id, limit=MOST_ROWS)
         shown = shown_watch(watch)
         shown["events"] = [Event.model_validate(shown_event(row)) for row in events]
-        shown["deliveries"] = [Delivery.model_validate(row) for row in deliveries]
+        shown["deliveries"] = await shown_deliveries(self._backing, deliveries)
         return answer(WatchInFull.model_validate(shown))
 
     async def look_ahead(self, request: web.Request) -> web.Response:
