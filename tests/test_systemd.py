@@ -1,4 +1,4 @@
-"""What systemd is told by a real daemon, over a real socket; and what systemd itself says of the unit."""
+"""What systemd is told by a real daemon, over a real socket; and what stands in the units."""
 
 import os
 import re
@@ -10,9 +10,9 @@ import anyio
 import pytest
 from running import stage, stop
 
-from watcher.systemd import notify, watchdog_seconds
+from watcher.systemd import extend, notify, watchdog_seconds
 
-UNIT = Path(__file__).parent.parent / "systemd/watcher.service"
+UNITS = Path(__file__).parent.parent / "systemd"
 
 
 class Listener:
@@ -85,6 +85,10 @@ def test_lines_are_one_datagram(listener: Listener, monkeypatch: pytest.MonkeyPa
     assert [listener.hear(), listener.hear()] == ["READY=1\nSTATUS=3 open watches", "WATCHDOG=1"]
 
 
+def test_time_that_is_asked_for_is_in_microseconds() -> None:
+    assert extend(18.5) == "EXTEND_TIMEOUT_USEC=18500000"
+
+
 def test_a_socket_that_is_full_holds_nobody_up(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", listener.address)
     for _ in range(10_000):
@@ -130,30 +134,53 @@ def test_the_watchdog_is_fed_only_if_it_is_ours(
     assert watchdog_seconds() == seconds
 
 
-# --- the unit ---------------------------------------------------------------------------------------------------
+# --- the units --------------------------------------------------------------------------------------------------
+
+
+def settings(name: str) -> list[tuple[str, str]]:
+    return re.findall(r"(?m)^(\w+)=(.*)$", (UNITS / name).read_text())
 
 
 def test_the_unit_feeds_the_watchdog_and_leaves_the_daemon_time_to_stop() -> None:
-    settings = dict(re.findall(r"(?m)^(\w+)=(.*)$", UNIT.read_text()))
     wanted = {
         "Type": "notify",
         "NotifyAccess": "main",
         "User": "watcher",
         "StateDirectory": "watcher",
+        "RuntimeDirectory": "watcher",
         "LoadCredential": "watcher:/etc/watcher/credentials",
         "WatchdogSec": "60s",
         "TimeoutStopSec": "25s",
         "RestartPreventExitStatus": "2",
         "ExecStart": "/opt/watcher/bin/watcher -c /etc/watcher/watcher.toml run",
+        "ExecReload": "/bin/sh -c 'kill -HUP $MAINPID'",
     }
-    assert {key: settings.get(key) for key in wanted} == wanted
+    found = dict(settings("watcher.service"))
+    assert {key: found.get(key) for key in wanted} == wanted
 
 
-def test_the_folders_of_the_unit_are_made_by_tmpfiles_and_its_user_by_sysusers() -> None:
-    folders = re.findall(r"(?m)^d (\S+) (\d+) (\w+) (\w+) -$", UNIT.with_name("watcher.tmpfiles.conf").read_text())
+def test_many_workers_differ_from_the_one_in_their_names_their_folders_and_where_they_listen() -> None:
+    one, many = settings("watcher.service"), settings("watcher@.service")
+    assert [setting for setting in one if setting not in many] == [
+        ("Description", "watcher, delivery status of sent messages as webhooks"),
+        ("StateDirectory", "watcher"),
+        ("RuntimeDirectory", "watcher"),
+    ]
+    assert [setting for setting in many if setting not in one] == [
+        ("Description", "watcher %i, delivery status of sent messages as webhooks"),
+        ("Environment", "WATCHER__WATCHER__WORKER=%H-%i"),
+        ("Environment", "WATCHER__WATCHER__LISTEN=127.0.0.1:848%i"),
+        ("EnvironmentFile", "-/etc/watcher/%i.env"),
+        ("StateDirectory", "watcher/%i"),
+        ("RuntimeDirectory", "watcher/%i"),
+    ]
+
+
+def test_the_folders_of_the_units_are_made_by_tmpfiles_and_their_user_by_sysusers() -> None:
+    folders = re.findall(r"(?m)^d (\S+) (\d+) (\w+) (\w+) -$", (UNITS / "watcher.tmpfiles.conf").read_text())
     assert folders == [
         ("/var/spool/watcher", "2770", "watcher", "watcher"),
         ("/etc/watcher", "0755", "root", "root"),
         ("/etc/watcher/credentials", "0700", "root", "root"),
     ]
-    assert re.findall(r"(?m)^u (\w+) ", UNIT.with_name("watcher.sysusers.conf").read_text()) == ["watcher"]
+    assert re.findall(r"(?m)^u (\w+) ", (UNITS / "watcher.sysusers.conf").read_text()) == ["watcher"]

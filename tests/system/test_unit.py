@@ -1,4 +1,4 @@
-"""What systemd itself says of the unit. Apart from `make test`, because it needs systemd: `make units`."""
+"""What systemd itself says of the units. Apart from `make test`, because it needs systemd: `make units`."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd" / "watcher.service"
+UNITS = Path(__file__).parents[2] / "systemd"
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -16,14 +16,14 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> str:
-    """The unit, but for its program, which is not installed where it is tested."""
-    text, replaced = re.subn(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", UNIT.read_text())
+@pytest.fixture(params=["watcher.service", "watcher@.service"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A unit, but for its program, which is not installed where it is tested."""
+    name: str = request.param
+    text, replaced = re.subn(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", (UNITS / name).read_text())
     assert replaced == 1
-    path = tmp_path / UNIT.name
-    path.write_text(text)
-    return str(path)
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(unit: str) -> None:
@@ -38,6 +38,6 @@ def test_systemd_would_say_what_is_wrong_with_a_unit(unit: str) -> None:
 
 
 def test_the_unit_exposes_next_to_nothing(unit: str) -> None:
-    said = analyze("security", "--offline=true", unit)
-    [exposure] = re.findall(r"Overall exposure level for watcher\.service: ([\d.]+)", said.stdout)
+    said = analyze("security", "--offline=true", unit.replace("@.", "@1."))
+    [exposure] = re.findall(r"Overall exposure level for watcher(?:@1)?\.service: ([\d.]+)", said.stdout)
     assert float(exposure) <= 1.2
