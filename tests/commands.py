@@ -1,12 +1,10 @@
 """Running `watcher` as its users do: a process of its own, in a folder of its own."""
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import anyio
+import forked
 import orjson
 
 from watcher.core.model import Json
@@ -54,11 +52,6 @@ class Desk:
 
     async def run(self, *arguments: str, written: bytes = b"") -> Done:
         """Run a command in the folder, whose configuration it finds by itself, with this on its standard input."""
-        done: subprocess.CompletedProcess[bytes] = await anyio.run_process(
-            [sys.executable, "-m", "watcher", *arguments],
-            input=written,
-            check=False,
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "COLUMNS": "200", **self.environ},
-        )
+        environ = {"PATH": os.environ["PATH"], "COLUMNS": "200", **self.environ}
+        done = await forked.run(*arguments, folder=self.folder, environ=environ, written=written)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())

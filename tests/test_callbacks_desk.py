@@ -76,7 +76,7 @@ def test_a_request_without_a_callback_has_none() -> None:
             "callback_url: 10.0.0.1 is a private address",
             id="a-private-address",
         ),
-        pytest.param({"callback_url": 7}, section(), "callback_url: Input should be a valid string", id="a-number"),
+        pytest.param({"callback_url": 7}, section(), "callback_url: expected a string, got a number", id="a-number"),
         pytest.param(
             {"callback_secret": THEIRS}, section(), "callback_secret: expected a callback_url beside it", id="no-url"
         ),

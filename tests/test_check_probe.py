@@ -1,11 +1,10 @@
 """`watcher check` names what is wrong in a declared provider, and `--probe` shows what a real answer means."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import anyio
+import forked
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -81,8 +80,8 @@ async def check(
 ) -> CompletedProcess[bytes]:
     path = folder / "watcher.toml"
     path.write_text(CONFIG.format(url=url, status=status, canary=CANARY))
-    command = [sys.executable, "-m", "watcher", "-c", str(path), "check", *options]
-    done = await anyio.run_process(command, check=False, env={"JOBS_SECRET": secret, "COLUMNS": "200"})
+    environ = {"JOBS_SECRET": secret, "COLUMNS": "200"}
+    done = await forked.run("-c", str(path), "check", *options, environ=environ)
     assert CANARY.encode() not in done.stdout + done.stderr
     return done
 
@@ -151,7 +150,7 @@ async def test_a_probe_of_nobody_says_that_there_was_no_answer(tmp_path: Path) -
 )
 async def test_a_probe_that_cannot_be_meant_so_is_wrong_usage(tmp_path: Path, options: list[str], problem: str) -> None:
     done = await check(tmp_path, *options)
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, b"")
     assert problem in " ".join(done.stderr.decode().split())
 
 

@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from commands import Desk, Done
-from store_values import a_watch, added, head_of, settled, told
+from store_values import NOON, a_watch, added, head_of, settled, told
 
-from watcher.core.delivery import Attempt, Decision, Settled, Timing
+from watcher.core.delivery import Attempt, Decision, Phases, Settled
+from watcher.core.endpoint import Disabled
 from watcher.core.intent import Intent, Replay
 from watcher.core.model import EventType
 from watcher.stores.sqlite import SqliteStore
@@ -23,7 +25,7 @@ token = "env:T_D7"
 [webhooks.ops]
 url = "https://example.com/ops"
 unsigned = true
-events = ["watch.finished", "message.*"]
+events = ["watch.status.*", "message.*"]
 providers = ["d7"]
 """
 HOSTILE = b"\x1b]0;owned\x07\x1b[2Jno\r\nwatcher: all is well\x00\xff"
@@ -81,12 +83,49 @@ async def test_what_was_sent_is_listed_with_why_it_failed_and_when_it_goes_again
             *("evt_uid-stuck_1", status, "stuck", "1", "ops", "waiting", "2", "2026-11-23T12:00:31Z"),
             *("500 Internal Server Error", "2026-11-23T12:01:01Z"),
         ],
-        ["evt_uid-stuck_2", status, "stuck", "2", "ops", "waiting", "0", "-", "-", "2026-11-23T12:00:02Z"],
+        ["evt_uid-stuck_2", status, "stuck", "2", "ops", "waiting", "0", "-", "-", "after an earlier one"],
         [
             *("evt_uid-lost_1", status, "lost", "1", "ops", "exhausted", "0", "2026-11-23T12:00:01Z"),
             *("timeout: no whole answer in time", "-"),
         ],
     ]
+
+
+LONG_AGO, SOON = datetime(2026, 11, 23, 7, 30, tzinfo=UTC), datetime(2099, 11, 23, 7, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("known", "following", "held"),
+    [
+        ({"disabled": Disabled.SILENT, "disabled_at": LONG_AGO}, "disabled", ("disabled", None)),
+        (
+            {"opened_at": LONG_AGO, "probe_at": SOON},
+            "breaker, probe at 2099-11-23T07:30:00Z",
+            ("breaker_open", "2099-11-23T07:30:00.000000Z"),
+        ),
+        (
+            {"paused_at": LONG_AGO, "paused_until": SOON},
+            "paused until 2099-11-23T07:30:00Z",
+            ("paused", "2099-11-23T07:30:00.000000Z"),
+        ),
+    ],
+)
+async def test_next_is_what_decides_and_not_what_the_schedule_says_of_a_webhook_that_takes_nothing(
+    desk: Desk, store: SqliteStore, known: dict[str, datetime], following: str, held: tuple[str, str | None]
+) -> None:
+    endpoint = await store.endpoint("ops", ordered=True)
+    await store.settle([], endpoint=replace(endpoint, **known))  # type: ignore[arg-type]  # named above
+    lines = [re.split(r"  +", line) for line in (await desk.run("deliveries")).out.splitlines()]
+    assert [line[-1] for line in lines] == ["NEXT", "-", following, following, "-"]
+    found = (await desk.run("deliveries", "--status", "waiting", "--json")).json
+    assert isinstance(found, list)
+    assert {(row["held"], row["held_until"]) for row in found if isinstance(row, dict)} == {held}
+
+
+async def test_what_waits_for_a_section_that_is_gone_does_not_go_next(desk: Desk, store: SqliteStore) -> None:
+    desk.config.write_text(CONFIG.replace("[webhooks.ops]", "[webhooks.other]"))
+    lines = (await desk.run("deliveries", "--status", "waiting")).out.splitlines()
+    assert [re.split(r"  +", line)[-1] for line in lines] == ["NEXT", "no such section", "no such section"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +148,9 @@ async def test_the_list_is_narrowed_by_what_is_asked(
 async def test_a_list_that_is_cut_off_says_so(desk: Desk, store: SqliteStore) -> None:
     done = await desk.run("deliveries", "--limit", "2")
     assert (done.status, len(done.out.splitlines())) == (0, 3)
-    assert done.err == "only the first 2 are shown: --limit shows more, --since fewer\n"
+    assert done.err == "only the first 2 are shown: --limit shows more, and all without it\n"
+    whole = await desk.run("deliveries", "--limit", "4")
+    assert (whole.err, len(whole.out.splitlines())) == ("", 5)
 
 
 async def test_of_one_event_each_failed_attempt_is_shown_and_nothing_reaches_the_terminal_raw(
@@ -120,18 +161,18 @@ async def test_of_one_event_each_failed_attempt_is_shown_and_nothing_reaches_the
     head = await head_of(store, watch="evil")
     attempt = Attempt(
         *(1, head.due_at, 0.25, 302, "192.0.2.1:443", {"location": "http://169.254.169.254/\x1b[2J"}, HOSTILE),
-        timing=Timing(dns=0.001, connect=0.002, tls=0.03, first_byte=0.2),
+        timing=Phases(dns=0.001, connect=0.002, tls=0.03, first_byte=0.2),
     )
     await store.settle([Settled(head, Decision.RETRY, attempt)])
     done = await desk.run("deliveries", "--event", "evt_uid-evil_1")
     assert (done.status, done.err) == (0, "")
-    assert re.sub(r"2026-11-23T| \([^)]* ago\)| \(in [^)]*\)", "", done.out).splitlines() == [
+    assert re.sub(r"2026-11-23T| \([^)]* ago\)", "", done.out).splitlines() == [
         "evt_uid-evil_1 watch.status.changed to ops, of evil #1",
         "  attempt 1  12:00:01Z  302  from 192.0.2.1:443",
         "    took 250 ms (dns 1 ms, connect 2 ms, tls 30 ms, first byte 200 ms)",
         "    location: http://169.254.169.254/\\x1b[2J",
         "    \\x1b]0;owned\\x07\\x1b[2Jno\\r\\nwatcher: all is well\\x00\\xff",
-        "  waiting, attempts: 0, last 12:00:01Z: 302, next 12:00:01Z",
+        "  waiting, attempts: 0, last 12:00:01Z: 302, next: 12:00:01Z",
     ]
 
 
@@ -163,6 +204,8 @@ async def test_programs_get_the_attempts_of_one_event_too(desk: Desk, store: Sql
         "last_status": 500,
         "last_error": "500 Internal Server Error",
         "duration": 0.25,
+        "held": None,
+        "held_until": None,
         "failed": [{"number": 1, **failed, "at": "2026-11-23T12:00:01.123456Z"}, {"number": 2, **failed}],
     }
 
@@ -178,7 +221,7 @@ async def test_events_are_wanted_again_by_their_ids(desk: Desk, store: SqliteSto
     done = await desk.run("replay", "--event", "evt_uid-done_1", "evt_uid-lost_1", "--event", "evt_uid-done_1")
     assert said(done) == (
         0,
-        "to send again: 2 events, at most 100 a second; the running daemon begins within a second\n",
+        "to send again: 2 events to ops, at 100 a second; the running daemon begins within a second\n",
         "",
     )
     [replay] = wanted(await store.intents())
@@ -189,18 +232,22 @@ async def test_all_that_a_webhook_is_for_is_wanted_by_the_filters_of_its_section
     desk: Desk, store: SqliteStore
 ) -> None:
     began = datetime.now(UTC)
-    done = await desk.run("replay", "--webhook", "ops", "--since", "1h", "--status", "exhausted", "--rate", "5")
-    assert (done.status, done.err) == (0, "")
+    done = await desk.run("replay", "--webhook", "ops", "--since", "3650d", "--status", "exhausted", "--rate", "5")
+    assert said(done) == (
+        0,
+        "to send again: 1 event to ops, at 5 a second; the running daemon begins within a second\n",
+        "",
+    )
     [replay] = wanted(await store.intents())
     assert replay.since is not None
-    assert timedelta(0) <= replay.since - (began - timedelta(hours=1)) < timedelta(minutes=1)
+    assert timedelta(0) <= replay.since - (began - timedelta(days=3650)) < timedelta(minutes=1)
     assert replay == Replay(
         replay.id,
         5,
         webhook="ops",
         since=replay.since,
         exhausted=True,
-        types=(EventType.MESSAGE, EventType.FINISHED),
+        types=(EventType.STATUS, EventType.MESSAGE),
         providers=("d7",),
     )
 
@@ -210,9 +257,32 @@ async def test_without_a_daemon_the_next_one_does_it(desk: Desk, store: SqliteSt
     done = await desk.run("replay", "--event", "evt_uid-done_1")
     assert said(done) == (
         0,
-        "to send again: 1 event, at most 100 a second; no daemon is running, the next one does it\n",
+        "to send again: 1 event to ops, at 100 a second; no daemon is running, the next one does it\n",
         "",
     )
+
+
+async def test_what_goes_to_several_webhooks_is_counted_for_each(desk: Desk, store: SqliteStore) -> None:
+    [watch] = await added(store, a_watch("both"))
+    await told(store, watch, events=1, to=("audit", "ops"))
+    for webhook in ("audit", "ops"):
+        await store.settle([settled(await head_of(store, webhook, watch="both"), Decision.DELIVERED)])
+    done = await desk.run("replay", "--event", "evt_uid-both_1", "evt_uid-done_1", "evt_uid-stuck_1")
+    assert done.out.partition(", at")[0] == "to send again: 3 deliveries to audit, ops"
+
+
+async def test_where_nothing_is_to_be_sent_again_nothing_is_wanted(desk: Desk, store: SqliteStore) -> None:
+    for options in (["--event", "evt_uid-stuck_1"], ["--webhook", "ops", "--since", "1s"]):
+        done = await desk.run("replay", *options)
+        assert said(done) == (0, "nothing to send again: there is nothing, or it waits to be sent already\n", "")
+    assert await store.intents() == []
+
+
+async def test_that_a_webhook_takes_nothing_now_is_said_with_a_replay(desk: Desk, store: SqliteStore) -> None:
+    endpoint = await store.endpoint("ops", ordered=True)
+    await store.settle([], endpoint=replace(endpoint, disabled=Disabled.GONE, disabled_at=NOON))
+    done = await desk.run("replay", "--event", "evt_uid-done_1")
+    assert done.out.splitlines()[1:] == ["ops takes nothing now (disabled): what is for it waits"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The doctor finds what is wrong with a receiver, over real sockets, and says what to do about it."""
 
+import re
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,16 +12,21 @@ from commands import Desk
 from examining import found, told, trial
 from make import SECRET
 from raw_server import RawServer, answer, listening, saying
+from store_values import a_watch, added, head_of, settled
+from store_values import told as told_events
 
 from watcher.cli.checkup import screen
-from watcher.core.delivery import Attempt
+from watcher.core.delivery import Attempt, Decision
+from watcher.core.endpoint import Disabled
 from watcher.core.webhook import Kind
 from watcher.core.webhook_section import Webhook
 from watcher.demo.pretend import serving
 from watcher.demo.receiver import Manners, Receiver
 from watcher.doctor import Examination, Named, Names, Trial
+from watcher.stores.sqlite import SqliteStore
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LONG_AGO, FAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)
 LOOPBACK = Named("127.0.0.1", "127.0.0.1 is a loopback address")
 
 
@@ -199,7 +206,8 @@ async def test_the_doctor_of_a_section_signs_with_its_secret_and_needs_no_other(
     async with serving(receiver.application()) as url:
         await to_thread.run_sync(desk.config.write_text, CONFIG.format(url=url))
         done = await desk.run("webhook", "doctor", "ops", "--json")
-    assert (done.status, done.err, len(receiver.arrivals)) == (0, "", 1)
+    unknown = "how it stands is not known: {} does not exist; `watcher run` or `watcher add` makes it\n"
+    assert (done.status, done.err, len(receiver.arrivals)) == (0, unknown.format(desk.database), 1)
     assert isinstance(done.json, dict)
     assert {key: value for key, value in done.json.items() if key != "trial"} == {
         "url": url,
@@ -210,8 +218,55 @@ async def test_the_doctor_of_a_section_signs_with_its_secret_and_needs_no_other(
         },
         "refused": None,
         "tls": None,
+        "webhooks": [],
         "advice": ["All is well: it takes events."],
     }
+
+
+@pytest.mark.parametrize(
+    ("known", "fact", "advised"),
+    [
+        (
+            {"opened_at": LONG_AGO, "probe_at": FAR},
+            "ops, breaker open since T, next probe T",
+            "The breaker of ops is open until a probe is taken: `watcher webhook enable ops` closes it now.",
+        ),
+        (
+            {"paused_at": LONG_AGO, "paused_until": FAR},
+            "ops, paused until T, as it asked for",
+            "ops is paused, as it asked for: `watcher webhook enable ops` ends that now.",
+        ),
+        (
+            {"disabled": Disabled.GONE, "disabled_at": LONG_AGO},
+            "ops, disabled since T: it answered 410",
+            "Nothing is sent to ops, which is disabled: `watcher webhook enable ops` once the receiver is well.",
+        ),
+    ],
+)
+async def test_of_a_webhook_that_is_configured_the_doctor_says_how_it_stands_and_what_waits(
+    tmp_path: Path, known: dict[str, datetime], fact: str, advised: str
+) -> None:
+    desk = Desk(tmp_path, {"OPS": SECRET})
+    async with serving(Receiver([SECRET]).application()) as url:
+        await to_thread.run_sync(desk.config.write_text, CONFIG.format(url=url))
+        store = await SqliteStore.open(desk.database)
+        await store.lease()
+        [watch] = await added(store, a_watch())
+        await told_events(store, watch, events=3)
+        await store.settle([settled(await head_of(store), Decision.EXHAUSTED)])
+        endpoint = replace(await store.endpoint("ops", ordered=True), **known)  # type: ignore[arg-type]  # as named
+        await store.settle([], endpoint=endpoint)
+        by_name = await desk.run("webhook", "doctor", "ops")
+        by_url = await desk.run("webhook", "doctor", url, "--secret", "env:OPS")
+        await store.close()
+    for done in (by_name, by_url):
+        facts = {name: re.sub(r"\S+Z \([^)]*\)", "T", value) for name, value in done.facts}
+        assert (done.status, facts["webhook"], facts["waiting"]) == (0, fact, "2, the first since T")
+        assert (facts["given up"], facts["last 2xx"]) == ("1", "none yet")
+        assert done.out.partition("\n\n")[2].splitlines() == [
+            advised,
+            "Send again what was given up: `watcher replay --webhook ops --since 7d --status exhausted`.",
+        ]
 
 
 CONFIG = """

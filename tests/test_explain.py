@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import forked
 import orjson
 import pytest
 from make import after, terms, watch
@@ -283,8 +283,7 @@ async def stored(store: SqliteStore) -> None:
 
 
 async def command(config: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
-    arguments = [sys.executable, "-m", "watcher", "-c", str(config), "explain", "order-42", *options]
-    return await anyio.run_process(arguments, check=False)
+    return await forked.run("-c", str(config), "explain", "order-42", *options, environ={})
 
 
 async def first_line(config: Path) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from http.client import HTTPConnection
 from typing import IO
 
 import aiohttp
+import forked
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -285,18 +287,18 @@ def test_a_hostile_post_does_not_reach_the_terminal_raw() -> None:
         (("--port", "70000"), "65535"),
     ],
 )
-def test_wrong_usage_ends_with_status_2(options: tuple[str, ...], said: str) -> None:
-    command = [sys.executable, "-m", "watcher", "listen", *options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, said in " ".join(ended.stderr.split()), ended.stdout) == (2, True, "")
+async def test_wrong_usage_ends_with_status_2(options: tuple[str, ...], said: str) -> None:
+    ended = await forked.run("listen", *options, environ={})
+    assert (ended.returncode, said in " ".join(ended.stderr.decode().split()), ended.stdout) == (2, True, b"")
 
 
-def test_a_port_that_is_taken_is_said_in_one_line() -> None:
-    with listening() as (_, port, _):
-        command = [sys.executable, "-m", "watcher", "listen", "--port", str(port)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert ended.returncode == 1
-        assert f"cannot listen on 127.0.0.1:{port}: " in ended.stderr
+async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = await forked.run("listen", "--port", str(port), environ={})
+    assert ended.returncode == 1
+    [line] = ended.stderr.decode().splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}: " in line
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """The metrics that are promised, no more and no fewer; that Prometheus has nothing to say; that the README has them."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,13 +81,6 @@ def test_no_label_is_made_of_what_a_store_brings() -> None:
         sample("watcher_events_total", provider="unknown", type="watch.status.changed")
     }
     assert not [name for name in new if "example" in name or "gone" in name]
-
-
-def test_help_loads_no_metrics() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "watcher", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert "watcher.cli" in done.stderr
-    assert "prometheus_client" not in done.stderr
 
 
 # --- the README -------------------------------------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
-import anyio
+import forked
 from aiohttp import web
 from readme import block, blocks
 
@@ -31,6 +30,5 @@ async def test_the_probe_prints_what_the_readme_says(tmp_path: Path) -> None:
     async with serving(application) as url:
         path.write_text(re.sub(r"https://api\.github\.com", url, declared))
         arguments = shlex.split(command.removeprefix("$ watcher "))
-        program = [sys.executable, "-m", "watcher", "-c", str(path), *arguments]
-        done = await anyio.run_process(program, env={"GITHUB_TOKEN": "t"})
+        done = await forked.run("-c", str(path), *arguments, environ={"GITHUB_TOKEN": "t"})
     assert done.stdout.decode().partition("\nprovider:")[2] == printed.partition("\nprovider:")[2]

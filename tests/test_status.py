@@ -1,81 +1,222 @@
-"""`watcher status` says what is not well, also what nobody would see in the log any more."""
+"""`watcher status` says what is not well, also what nobody would see in the log any more, and since when."""
 
 import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from watcher.cli.log import _problems
-from watcher.cli.standing import standings
+import pytest
+import pytest_asyncio
+from commands import Desk
+from store_values import a_watch, added, head_of, refusal, settled, told
+
+from watcher.cli.status import Look, problems
 from watcher.config import Config
+from watcher.core.delivery import Decision
 from watcher.core.endpoint import Disabled, Endpoint
-from watcher.core.rows import Overview
+from watcher.core.model import Callback, Condition, Reason
+from watcher.core.rows import Overview, RejectedRow
+from watcher.core.standing import standings
+from watcher.http.standing import Concern, Status
+from watcher.stores.sqlite import SqliteStore
 
+WRITTEN = """
+[watcher]
+listen = ""
+max_watches = 3
+[providers.d7]
+type = "d7"
+token = "env:NOT_SET"
+[webhooks.ops]
+url = "https://example.com/"
+unsigned = true
+"""
 CONFIG = Config.model_validate(
-    {"providers": {"d7": {"type": "d7", "token": "t"}}, "webhooks": {"ops": {"url": "https://x.y/", "unsigned": True}}}
+    {
+        "watcher": {"max_watches": 3},
+        "providers": {"d7": {"type": "d7", "token": "t"}},
+        "webhooks": {"ops": {"url": "https://x.y/", "unsigned": True}},
+    }
 )
-LONG_AGO = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
+NOW = datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
+LONG_AGO, LATELY, SOON = NOW - timedelta(hours=2), NOW - timedelta(seconds=5), NOW + timedelta(minutes=5)
+NOTHING = Overview({}, {}, {}, {}, {}, rejected=0, intents=0, down={}, owner="process 7")
+OPEN = replace(NOTHING, watches={("d7", "pending"): 1, ("d7", "in_progress"): 1, ("d7", "succeeded"): 9})
 
 
-def overview(
-    *,
-    watches: dict[tuple[str, str], int] | None = None,
-    waiting: dict[str, datetime] | None = None,
-    down: dict[str, str] | None = None,
-    owner: str | None = "process 7",
-) -> Overview:
-    oldest = waiting or {}
-    return Overview(
-        watches=watches or {},
-        troubled={},
-        waiting=dict.fromkeys(oldest, 3),
-        oldest_waiting=oldest,
-        exhausted={},
+def wrong(
+    now: Overview,
+    *endpoints: Endpoint,
+    conditions: tuple[Condition, ...] = (),
+    refused: int = 0,
+    told: tuple[Concern, ...] | None = (),
+) -> list[str]:
+    webhooks = standings(CONFIG.webhooks, endpoints, now, now=NOW)
+    rows = [RejectedRow(LATELY, "inbox", "x:1", "no JSON", b"x")] * refused
+    answer = None if told is None else answered(*told)
+    return list(problems(Look(CONFIG, now, conditions, webhooks, rows, answer, NOW)))
+
+
+def answered(*concerns: Concern) -> Status:
+    return Status(
+        at=NOW,
+        counted_at=NOW,
+        version="1",
+        is_well=not concerns,
+        concerns=list(concerns),
+        open=0,
+        waiting=0,
         rejected=0,
-        intents=0,
-        down=down or {},
-        owner=owner,
+        cursor=0,
+        providers=[],
+        webhooks=[],
     )
-
-
-def problems(now: Overview, *endpoints: Endpoint) -> list[str]:
-    at = datetime.now(UTC)
-    return _problems(now, CONFIG, standings(CONFIG.webhooks, list(endpoints), now, now=at), at=at)
 
 
 def test_all_is_well() -> None:
-    fresh = datetime.now(UTC) - timedelta(seconds=5)
-    watches = {("d7", "pending"): 9, ("old", "succeeded"): 9}
-    assert problems(overview(watches=watches, waiting={"ops": fresh}), Endpoint("ops", failing_since=fresh)) == []
+    fine = replace(OPEN, waiting={"ops": 3}, oldest_waiting={"ops": LATELY})
+    up = Condition("d7", "uid", 2, None, None, paused_until=LONG_AGO)
+    assert wrong(fine, Endpoint("ops", failing_since=LATELY), conditions=(up,)) == []
 
 
 def test_a_webhook_that_takes_nothing_is_named_long_before_anything_is_given_up() -> None:
-    assert problems(overview(waiting={"ops": LONG_AGO})) == ["webhook ops: deliveries wait since 07:30Z"]
+    late = replace(NOTHING, waiting={"ops": 3}, oldest_waiting={"ops": LONG_AGO})
+    assert wrong(late) == ["webhook ops is behind since 10:10:00Z (2h ago); 3 deliveries wait"]
 
 
 def test_what_waits_for_a_section_that_is_gone_is_named() -> None:
-    waiting = overview(watches={("old", "pending"): 1}, waiting={"gone": datetime.now(UTC)})
-    assert problems(waiting) == [
-        "provider old: watches wait for its section",
-        "webhook gone: deliveries wait for its section",
+    gone = replace(NOTHING, watches={("old", "pending"): 1}, waiting={"gone": 1}, oldest_waiting={"gone": LATELY})
+    assert wrong(gone) == [
+        "provider old has no section any more; 1 watch waits",
+        "webhook gone has no section any more; 1 delivery waits",
     ]
 
 
-def test_a_provider_that_is_down_and_a_daemon_that_does_not_run_are_named() -> None:
-    assert problems(overview(down={"d7": "denied"}, owner=None)) == [
-        "provider d7: down, denied",
-        "no daemon is running",
+def test_a_provider_that_is_not_asked_is_named_with_the_reason_and_the_time() -> None:
+    down = Condition("d7", "uid", 1, Reason.DENIED, LONG_AGO)
+    paused = Condition("d7", "uid", 0, paused_until=SOON)
+    in_trouble = replace(OPEN, troubled={"d7": 2})
+    assert wrong(OPEN, conditions=(down,)) == ["provider d7 is down (denied) since 10:10:00Z (2h ago); 2 watches wait"]
+    assert wrong(OPEN, conditions=(paused,)) == ["provider d7 is paused until 12:15Z, as it asked for; 2 watches wait"]
+    assert wrong(NOTHING, conditions=(down,)) == []  # nobody asks it, so nobody knows
+    assert wrong(in_trouble) == ["provider d7 has 2 watches in trouble"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (
+            Endpoint("ops", paused_at=LONG_AGO, paused_until=SOON),
+            "webhook ops is paused, as it asked for, since 10:10:00Z (2h ago)",
+        ),
+        (
+            Endpoint("ops", opened_at=LONG_AGO, probe_at=SOON),
+            "webhook ops is paused by its breaker since 10:10:00Z (2h ago)",
+        ),
+        (
+            Endpoint("ops", disabled=Disabled.SILENT, disabled_at=LONG_AGO),
+            "webhook ops is disabled (no 2xx in 5 days) since 10:10:00Z (2h ago)",
+        ),
+    ],
+)
+def test_a_webhook_that_nothing_is_sent_to_is_named_with_the_reason(endpoint: Endpoint, said: str) -> None:
+    assert wrong(NOTHING, endpoint) == [said]
+
+
+def test_without_a_daemon_all_else_waits_too() -> None:
+    assert wrong(replace(OPEN, owner=None), told=None) == ["no daemon is running"]
+
+
+def test_requests_that_were_refused_lately_are_counted() -> None:
+    assert wrong(NOTHING, refused=2) == ["requests refused in the last hour: 2; `watcher rejected` says why"]
+    assert wrong(NOTHING, refused=1000) == [
+        "requests refused in the last hour: 1,000 or more; `watcher rejected` says why"
     ]
 
 
-def test_a_webhook_that_nothing_is_sent_to_is_named_with_the_reason() -> None:
-    soon = datetime.now(UTC) + timedelta(minutes=5, milliseconds=500)
-    endpoints = (
-        Endpoint("ops", paused_at=LONG_AGO, paused_until=soon),
-        Endpoint("ops", opened_at=LONG_AGO, probe_at=soon),
-        Endpoint("ops", disabled=Disabled.SILENT, disabled_at=LONG_AGO),
+def test_what_only_the_daemon_knows_is_said_as_it_told_it_and_what_the_store_knows_as_it_is_now() -> None:
+    source = Concern(about="source", name="inbox", text="cannot be read (No such file)", since=LONG_AGO, so=None)
+    room = Concern(about="daemon", name=None, text="takes no more requests: 3 watches are open", since=None, so=None)
+    late = Concern(about="provider", name="d7", text="is polled late", since=LONG_AGO, so=None)
+    stale = Concern(about="webhook", name="ops", text="is disabled (by command)", since=LONG_AGO, so=None)
+    assert wrong(NOTHING, told=(source, room, late, stale)) == [
+        "source inbox cannot be read (No such file) since 10:10:00Z (2h ago)",
+        "the daemon takes no more requests: 3 watches are open",
+        "provider d7 is polled late since 10:10:00Z (2h ago)",
+    ]
+
+
+def test_that_sources_wait_is_seen_in_the_store_where_the_daemon_does_not_answer() -> None:
+    full = replace(NOTHING, watches={("d7", "pending"): 2, ("d7", "in_progress"): 1, ("d7", "failed"): 9})
+    assert wrong(full, told=None) == ["sources wait: 3 watches are open, and watcher.max_watches is 3"]
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def desk(tmp_path: Path) -> Desk:
+    made = Desk(tmp_path)
+    made.config.write_text(WRITTEN)
+    return made
+
+
+@pytest_asyncio.fixture
+async def store(desk: Desk) -> AsyncIterator[SqliteStore]:
+    """The store of a daemon that runs."""
+    opened = await SqliteStore.open(desk.database)
+    await opened.lease()
+    yield opened
+    await opened.close()
+
+
+async def test_the_screen_has_a_line_for_each_provider_and_each_webhook(desk: Desk, store: SqliteStore) -> None:
+    await added(store, a_watch("one"), a_watch("two", provider="old"))
+    await store.pause(Condition("d7", "uid", paused_until=datetime(2099, 1, 1, tzinfo=UTC)))
+    done = await desk.run("status")
+    rows = [re.split(r"  +", line) for line in done.out.splitlines()[-6:]]
+    assert (done.status, done.err, done.out.splitlines()[0]) == (0, "", "Not all is well:")
+    assert rows == [
+        ["PROVIDER", "PENDING", "IN PROGRESS", "TROUBLE", "FINISHED", "STATE"],
+        ["d7", "1", "0", "0", "0", rows[1][-1]],
+        ["old", "1", "0", "0", "0", "no such section"],
+        [""],
+        ["WEBHOOK", "WAITING", "OLDEST", "GIVEN UP", "STATE"],
+        ["ops", "0", "-", "0", "ok"],
+    ]
+    assert rows[1][-1].startswith("paused until 2099-01-01T00:00:00Z (in ")
+
+
+async def test_the_exit_status_says_whether_all_is_well_only_to_who_asks_for_it(desk: Desk, store: SqliteStore) -> None:
+    done = [await desk.run("status"), await desk.run("status", "--check")]
+    assert [(one.status, one.out.splitlines()[0]) for one in done] == [(0, "All is well.")] * 2
+    await store.add([refusal("no JSON")])
+    done = [
+        await desk.run("status"),
+        await desk.run("status", "--check"),
+        await desk.run("status", "--check", "--json"),
+    ]
+    assert [one.status for one in done] == [0, 1, 1]
+    shown = done[2].json
+    assert isinstance(shown, dict)
+    assert (shown["is_well"], shown["problems"]) == (
+        False,
+        ["requests refused in the last hour: 1; `watcher rejected` says why"],
     )
-    said = [line for each in endpoints for line in problems(overview(), each)]
-    assert [re.sub(r"\S+Z \(\S+( \S+)? ago\)|\S+Z", "T", line) for line in said] == [
-        "webhook ops: paused until T (in 5m), as it asked for",
-        "webhook ops: breaker open since T, next probe T (in 5m)",
-        "webhook ops: disabled since T: no 2xx in 5 days",
+
+
+async def test_a_callback_that_its_caller_ended_is_nobodys_trouble_and_stays_visible(
+    desk: Desk, store: SqliteStore
+) -> None:
+    origin = "callback:https://caller.example"
+    desk.config.write_text(WRITTEN + "[callbacks]\nunsigned = true\n")
+    [watch] = await added(store, replace(a_watch(), callback=Callback("https://caller.example/done")))
+    await told(store, watch, events=2, to=(origin,))
+    await store.settle([settled(await head_of(store, origin), Decision.ENDED)])
+    assert (await desk.run("status", "--check")).out.splitlines()[0] == "All is well."
+    listed = (await desk.run("webhook", "list")).out.splitlines()[1]
+    assert re.split(r"  +", listed) == [
+        *(origin, "-", "0", "-", "0", "-"),
+        "ok; 2 given up, as their receiver ended the callback",
     ]

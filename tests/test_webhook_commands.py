@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from make import SECRET
 from store_values import a_watch, added, head_of, settled, told
 
-from watcher.cli.standing import sentence, standings
+from watcher.cli.standing import sentence
 from watcher.core.delivery import Attempt, Decision
 from watcher.core.endpoint import Disabled, Endpoint
 from watcher.core.intent import Switch
 from watcher.core.rows import Overview
 from watcher.core.signature import SigningKey
+from watcher.core.standing import standings
 from watcher.core.webhook_section import Webhook
 from watcher.demo.pretend import serving
 from watcher.demo.receiver import Manners, Receiver
@@ -150,6 +151,7 @@ async def test_programs_get_the_list_as_json(desk: Desk, store: SqliteStore) -> 
         "waiting": 0,
         "oldest_waiting": None,
         "exhausted": 0,
+        "ended": 0,
         "last_good_at": None,
     }
 
@@ -203,7 +205,7 @@ async def test_without_a_daemon_it_is_done_at_once_and_status_tells_it(desk: Des
     off = await desk.run("webhook", "disable", "ops")
     assert (off.status, off.out, off.err) == (0, "ops  disabled\n", "")
     status = await desk.run("status")
-    assert re.search(r"^  webhook ops: disabled since \S+ \(.* ago\): by command$", status.out, re.MULTILINE)
+    assert re.search(r"^  webhook ops is disabled \(by command\) since \S+ \(.* ago\)$", status.out, re.MULTILINE)
     assert (await desk.run("webhook", "enable", "ops")).out == "ops  enabled\n"
     found = (await desk.run("status", "--json")).json
     assert isinstance(found, dict)

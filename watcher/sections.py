@@ -5,7 +5,7 @@ Knows pydantic and TOML, and no key by name but `type`, which picks a section's 
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from watcher.core.secret import Secret
+from watcher.core.wrong import came, complaint, expected
 
 Table: TypeAlias = dict[str, object]
 Keys: TypeAlias = tuple[str | int, ...]
@@ -31,14 +32,6 @@ _EXPECTED: dict[object, str] = {
     timedelta: 'a duration such as "10m"',
     Secret: 'a secret such as "env:NAME"',
 }
-_KINDS = {"boolean": "true or false", "dictionary": "a table", "integer": "a whole number", "tuple": "a list"}
-_TEXTS = (  # pydantic's words, and ours
-    (r"^Value error, ", lambda _: ""),
-    (r"^Input should be an? valid (\w+).*", lambda found: f"expected {_KINDS.get(found[1], f'a {found[1]}')}"),
-    (r"^Input should be (greater|less)", lambda found: f"expected a number {found[1]}"),
-    (r"^Input should be ", lambda _: "expected "),
-    (r"^(\w+) should (have|match)", lambda found: f"expected a {found[1].lower()} to {found[2]}"),
-)
 
 
 def overlay(table: Table, *, environ: Mapping[str, str], model: type[BaseModel]) -> tuple[dict[Keys, str], list[str]]:
@@ -55,11 +48,17 @@ def overlay(table: Table, *, environ: Mapping[str, str], model: type[BaseModel])
     return origins, strangers
 
 
-def problems(error: ValidationError, *, table: Table, model: type[BaseModel]) -> Iterator[tuple[Keys, str]]:
-    """Say what is wrong at which key, in the order of the model; a secret's value is never said."""
-    for detail in error.errors(include_url=False, include_input=False):
+def problems(
+    error: ValidationError, *, table: Table, model: type[BaseModel], unseen: Collection[Keys] = ()
+) -> Iterator[tuple[Keys, str]]:
+    """Say what is wrong at which key, in the order of the model, and what came.
+
+    A secret's value is never said, nor that of an `unseen` key, which does not stand in the file.
+    """
+    for detail in error.errors(include_url=False):
         keys = _keys_of(detail, table)
-        text = _text(detail, keys=keys, table=table, model=model)
+        is_hidden = any(keys[:length] in unseen for length in range(len(keys) + 1))
+        text = _text(detail, keys=keys, table=table, model=model, is_hidden=is_hidden)
         first, colon, rest = text.partition(": ")
         if colon and first in _possible(*_inside(keys, table=table, model=model)):
             yield (*keys, first), rest  # a whole section was checked, and the text names the key
@@ -149,8 +148,9 @@ def _keys_of(detail: ErrorDetails, table: Table) -> Keys:
     return tuple(keys)
 
 
-def _text(detail: ErrorDetails, *, keys: Keys, table: Table, model: type[BaseModel]) -> str:
+def _text(detail: ErrorDetails, *, keys: Keys, table: Table, model: type[BaseModel], is_hidden: bool) -> str:
     hint, here = _inside(keys[:-1], table=table, model=model)
+    is_shown = "[key]" not in detail["loc"] and not _is_secret(keys, table=table, model=model)
     match detail["type"]:
         case "extra_forbidden":
             return f"unknown key; expected one of {', '.join(sorted(_possible(hint, here)))}"
@@ -158,14 +158,34 @@ def _text(detail: ErrorDetails, *, keys: Keys, table: Table, model: type[BaseMod
             return f"missing; expected {_expected(_possible(hint, here).get(str(keys[-1])))}"
         case "union_tag_not_found" | "union_tag_invalid" as kind:
             words = _alternatives(word for member in _models(hint) for word in _types(member))
-            return f"{'missing; ' if kind == 'union_tag_not_found' else ''}expected {words}"
-        case "literal_error" | "enum":
-            text = detail["msg"].replace("'", '"')
+            if kind == "union_tag_not_found":
+                return f"missing; expected {words}"
+            text = f"expected {words}" + ("" if is_hidden else f", got {came(here.get('type'), is_shown=is_shown)}")
         case _:
-            text = detail["msg"]
-    for pattern, ours in _TEXTS:
-        text = re.sub(pattern, ours, text)
-    return text
+            text = expected(detail) if is_hidden else complaint(detail, is_shown=is_shown)
+    return text.replace("an object", "a table")
+
+
+def _is_secret(keys: Keys, *, table: Table, model: type[BaseModel]) -> bool:
+    """May a secret stand there: in its own key, in a list or table of such, or in an address?"""
+    hint: object = model
+    here: object = table
+    for key in keys:
+        if isinstance(here, dict):
+            hint = _possible(hint, here).get(str(key))
+            here = here.get(str(key))
+        elif isinstance(here, list) and isinstance(key, int):
+            here = here[key]
+        if Secret in _parts(hint) or hint is None:
+            return True
+    return isinstance(here, str) and ("://" in here or "@" in here)
+
+
+def _parts(hint: object) -> Iterator[object]:
+    """Yield a type, and those that it is made of, but for models."""
+    yield hint
+    for part in get_args(hint):
+        yield from _parts(part)
 
 
 def _inside(keys: Keys, *, table: Table, model: type[BaseModel]) -> tuple[object, Table]:

@@ -4,9 +4,10 @@ Nothing is made, received, asked for or sent beyond a login, whether a daemon ru
 """
 
 import os
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
@@ -16,8 +17,10 @@ from watcher.config import Config, SourceSection
 from watcher.core.errors import ConfigError, StoreError
 from watcher.core.model import Grant
 from watcher.core.webhook_section import Webhook
+from watcher.database import PostgresUrl, SqliteFile
 from watcher.doctor import reach
 from watcher.errand import own_of
+from watcher.http.address import is_loopback
 from watcher.lately import word_for
 from watcher.posting import guard_of, trust_of
 from watcher.providers import ProviderSection
@@ -46,8 +49,28 @@ async def survey(config: Config) -> dict[str, str | None]:
     return {path: found[path] for path in probes}
 
 
+def doubts(config: Config) -> Iterator[str]:
+    """Say what is allowed and seldom meant, a line each; nothing is connected to for that."""
+    state = config.watcher.state
+    if isinstance(state, SqliteFile) and not state.path.parent.is_dir():
+        yield f"watcher.state: {state.path.parent}: there is no such folder here, and nobody makes it"
+    for name, provider in config.providers.items():
+        for key, url in _urls(provider.model_dump()):
+            if (parts := urlsplit(url)).scheme == "http" and not is_loopback(parts.hostname or ""):
+                yield f"providers.{name}.{key}: http:// to another machine: credentials can be read on the way"
+
+
+def _urls(section: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """List the addresses in a section, with their keys."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{inner}", url) for inner, url in _urls(value))
+        elif isinstance(value, str) and "://" in value:
+            yield key, value
+
+
 def _probes(config: Config) -> Iterator[tuple[str, Probe]]:
-    yield "watcher.state", _store(config.watcher.database)
+    yield "watcher.state", _store(config.watcher.state)
     for name, source in config.sources.items():
         yield f"sources.{name}", _source(source)
     for name, provider in config.providers.items():
@@ -56,8 +79,16 @@ def _probes(config: Config) -> Iterator[tuple[str, Probe]]:
         yield f"webhooks.{name}", _webhook(webhook, config=config)
 
 
-async def _store(path: Path) -> str | None:
-    return await run_sync(_look_at, path)
+async def _store(state: SqliteFile | PostgresUrl) -> str | None:
+    if isinstance(state, SqliteFile):
+        return await run_sync(_look_at, state.path)
+    from watcher.stores.postgres_probe import probe  # noqa: PLC0415  # the extra `postgres`, where it is asked for
+
+    try:
+        await probe(state.url)
+    except StoreError as error:
+        return str(error)
+    return None
 
 
 def _look_at(path: Path) -> str | None:

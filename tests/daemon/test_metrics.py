@@ -34,9 +34,8 @@ async def test_a_scrape_has_each_metric_and_promtool_has_nothing_to_say(tmp_path
     plot = next(plot for plot in PLOTS if plot.provider == "d7")
     async with stage(tmp_path) as world:
         world.environ["WATCHER__WATCHER__LISTEN"] = f"unix:{tmp_path}/http.sock"
-        world.vendors.d7.script(plot.operation, plot.stages)
         async with world.daemon():
-            world.ask_for({"id": "order-42", "provider": "d7", "params": dict(plot.params)}, "rubbish")
+            world.ask_for(world.begin(plot), "rubbish")
             told = len(plot.expected)
             text = await scrape(world, until="watcher_event_to_delivered_seconds_count", is_at_least=told)
 

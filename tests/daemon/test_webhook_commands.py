@@ -40,7 +40,7 @@ async def test_a_webhook_is_disabled_enabled_and_replayed_while_the_daemon_runs(
         await world.until("endpoint.disabled")
         await told(world, operation="second", finished=2)
         status = (await world.call("status")).stdout.decode()
-        assert "webhook ops: disabled since" in status
+        assert "webhook ops is disabled (by command) since" in status
         assert len(world.receiver.arrivals) == 3
 
         assert (await world.call("webhook", "enable", "ops")).returncode == 0

@@ -135,7 +135,7 @@ def test_a_body_is_json_or_says_why_not(body: bytes, meaning: object) -> None:
     ("body", "meaning"),
     [
         ({"name": "x", "size": 2, "more": []}, Thing(name="x", size=2)),
-        ({}, Broken(Reason.MALFORMED, 200, "name: Field required")),
+        ({}, Broken(Reason.MALFORMED, 200, "name: expected, and missing")),
         ([], Broken(Reason.MALFORMED, 200, "expected a JSON object")),
         (b"", Refused(200, "a success without a body")),
         (b"{", Broken(Reason.MALFORMED, 200, "expected JSON")),

@@ -77,9 +77,9 @@ def test_secrets_are_in_no_repr() -> None:
 @pytest.mark.parametrize(
     ("section", "params", "problem"),
     [
-        (APP, {}, "params: request_id: Field required"),
-        (APP, {"request_id": ""}, "params: request_id: String should have at least 1 character"),
-        (APP, {**PARAMS, "botId": "st-1"}, "params: botId: Extra inputs are not permitted"),
+        (APP, {}, "params: request_id: expected, and missing"),
+        (APP, {"request_id": ""}, "params: request_id: expected at least 1 character, got an empty string"),
+        (APP, {**PARAMS, "botId": "st-1"}, "params: botId: unknown; expected one of bot_id, request_id"),
         ({"token": "t"}, PARAMS, "params: bot_id: expected one, here or in the provider's section"),
     ],
 )

@@ -126,10 +126,10 @@ def test_an_id_is_opaque_and_stays_one_segment_of_the_path(id: str, encoded: str
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
-        ({}, "params: id: Field required"),
-        ({"id": ""}, "params: id: String should have at least 1 character"),
-        ({"id": 7}, "params: id: Input should be a valid string"),
-        ({"id": "7", "request_id": "7"}, "params: request_id: Extra inputs are not permitted"),
+        ({}, "params: id: expected, and missing"),
+        ({"id": ""}, "params: id: expected at least 1 character, got an empty string"),
+        ({"id": 7}, "params: id: expected a string, got a number"),
+        ({"id": "7", "request_id": "7"}, "params: request_id: unknown; expected one of id"),
     ],
 )
 def test_params_that_name_no_request_are_refused_with_their_key(params: dict[str, Json], problem: str) -> None:

@@ -99,7 +99,7 @@ async def test_poison_is_kept_with_its_place_and_reason_and_the_next_request_wor
     assert await stored(store) == ["last", "taken"]
     assert [(row.where, row.raw, row.reason.partition(": ")[0]) for row in kept] == [
         (f"{SUBJECT}#2", b"not JSON", "expected one JSON object"),
-        (f"{SUBJECT}#3", b"[]", "expected one JSON object, got list"),
+        (f"{SUBJECT}#3", b"[]", "expected one JSON object, got a list"),
         (f"{SUBJECT}#4", huge[: MOST_BYTES + 1], "expected at most 256 KiB, got more"),
         (f"{SUBJECT}#5", order("taken", "another"), "conflict"),
         (f"{SUBJECT}#6", b"\xff\x00", "expected one JSON object"),

@@ -104,7 +104,7 @@ async def test_poison_is_kept_with_its_place_and_reason_and_let_go_of_and_the_ne
     assert [reason.partition(":")[0] for _, (_, reason) in sorted(kept.items())] == [
         "expected one JSON object",
         "expected one JSON object",
-        "expected one JSON object, got list",
+        "expected one JSON object, got a list",
         "params",
         "expected at most 256 KiB, got more",
         "conflict",

@@ -3,6 +3,7 @@
 What a command needs beyond typer is imported inside it, so that `watcher --help` is there at once.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +11,11 @@ from typing import Annotated
 import typer
 
 from watcher import __version__
-from watcher.cli import daemon, deliveries, demo, explain, listen, log, secret, watches, webhooks
+from watcher.cli import daemon, deliveries, demo, explain, listen, log, secret, status, watches, webhooks
 from watcher.core.errors import ConfigError, WatcherError
 
 WRONG_USAGE = 2
+NOBODY_READS = 128 + signal.SIGPIPE  # as of other programs whose output is cut off, such as by `head`
 
 app = typer.Typer(
     name="watcher",
@@ -54,7 +56,7 @@ app.command()(daemon.check)
 app.command()(daemon.reload)
 app.command()(demo.demo)
 app.command()(watches.add)
-app.command()(log.status)
+app.command()(status.status)
 app.command("list")(watches.list_)
 app.command()(watches.show)
 app.command()(watches.cancel)
@@ -73,6 +75,8 @@ def main() -> None:
     try:
         app()
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            sys.exit(NOBODY_READS)
         _, *arguments = sys.argv
         if ended.code == WRONG_USAGE and {"-c", "--config"} & {*arguments} and not arguments[0].startswith("-"):
             sys.stderr.write(f"-c goes before the command: watcher -c FILE {arguments[0]} …\n")
@@ -82,4 +86,7 @@ def main() -> None:
         sys.exit(WRONG_USAGE)
     except WatcherError as error:
         sys.stderr.write(f"watcher: {error}\n")
+        sys.exit(1)
+    except OSError as error:  # such as of a full disk, where the output goes to a file
+        sys.stderr.write(f"watcher: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}\n")
         sys.exit(1)

@@ -1,14 +1,16 @@
 """What `webhook test` and `webhook doctor` print: the facts, line by line, and what a person should do about them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from watcher.cli.moments import quick, when
+from watcher.cli.standing import sentence
 from watcher.cli.text import harmless
 from watcher.core.delivery import Attempt
+from watcher.core.standing import Standing
 from watcher.core.webhook import Kind
 from watcher.core.webhook_section import Webhook
 from watcher.doctor import TEST, Examination, Names, Tls, Trial
@@ -45,10 +47,12 @@ def shortened(body: bytes) -> str:
     return body[:MOST_BODY].decode("utf-8", "backslashreplace") + ("…" if len(body) > MOST_BODY else "")
 
 
-def screen(found: Examination, webhook: Webhook) -> Iterator[str]:
-    """Yield the lines of an examination."""
+def screen(found: Examination, webhook: Webhook, known: Sequence[Standing] = ()) -> Iterator[str]:
+    """Yield the lines of an examination; `known` is how the webhooks stand that lead there."""
     now = datetime.now(UTC)
     yield _fact("url", webhook.url.partition("?")[0])
+    for each in known:
+        yield from _standing(each, now=now)
     yield from _names(found.names)
     if found.refused:
         yield _fact("refused", f"{found.refused}; nothing was sent")
@@ -57,7 +61,16 @@ def screen(found: Examination, webhook: Webhook) -> Iterator[str]:
     if found.trial:
         yield from answer(found.trial)
     yield ""
-    yield from advice(found, webhook)
+    yield from advice(found, webhook, known)
+
+
+def _standing(each: Standing, *, now: datetime) -> Iterator[str]:
+    yield _fact("webhook", f"{each.name}, {sentence(each, now=now)}")
+    if each.waiting:
+        yield _fact("waiting", f"{each.waiting:,}, the first since {when(each.oldest_waiting, now)}")
+    if each.exhausted:
+        yield _fact("given up", f"{each.exhausted:,}")
+    yield _fact("last 2xx", when(each.last_good_at, now) if each.last_good_at else "none yet")
 
 
 def _names(names: Names) -> Iterator[str]:
@@ -78,15 +91,35 @@ def _tls(tls: Tls, *, now: datetime) -> Iterator[str]:
         yield _fact("", f"{certificate.subject}{names}, from {certificate.issuer}, {until}")
 
 
-def advice(found: Examination, webhook: Webhook) -> list[str]:
+def advice(found: Examination, webhook: Webhook, known: Sequence[Standing] = ()) -> list[str]:
     """Say what to do, a line each; what hinders most comes first."""
+    told = [*_about_receiver(found, webhook), *(line for each in known for line in _about_standing(each))]
+    return told or ["All is well: it takes events."]
+
+
+def _about_standing(each: Standing) -> Iterator[str]:
+    """Say what to do once the receiver is well."""
+    enable = f"`watcher webhook enable {each.name}`"
+    match each.state:
+        case "disabled":
+            yield f"Nothing is sent to {each.name}, which is disabled: {enable} once the receiver is well."
+        case "breaker_open":
+            yield f"The breaker of {each.name} is open until a probe is taken: {enable} closes it now."
+        case "paused":
+            yield f"{each.name} is paused, as it asked for: {enable} ends that now."
+        case _:
+            pass
+    if each.exhausted:
+        yield f"Send again what was given up: `watcher replay --webhook {each.name} --since 7d --status exhausted`."
+
+
+def _about_receiver(found: Examination, webhook: Webhook) -> list[str]:
     now = datetime.now(UTC)
     if found.refused:
         return [f"Not to be called: {found.refused}. Another address, or the network in the section's `private`."]
     if found.names.error or found.trial is None:
         return ["Mind the name in the url, and the DNS of this machine: the name leads nowhere."]
-    told = [*_about_tls(found.tls, now=now), *_about_answer(found.trial, webhook)]
-    return told or ["All is well: it takes events."]
+    return [*_about_tls(found.tls, now=now), *_about_answer(found.trial, webhook)]
 
 
 def _about_tls(tls: Tls | None, *, now: datetime) -> Iterator[str]:

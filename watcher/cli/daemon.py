@@ -62,14 +62,20 @@ def _log_as(config: "Config") -> "Config":
 
 
 def reload(context: typer.Context) -> None:
-    """Have the running daemon read its configuration again; nothing happens if it cannot be used."""
+    """Have the running daemon read its configuration again. Nothing changes if it cannot be used."""
     import os
     import signal
 
     from watcher.core.errors import WatcherError
+    from watcher.database import PostgresUrl
     from watcher.stores.sqlite_lock import owner_process
 
-    process = owner_process(configuration(context).watcher.database)
+    state = configuration(context).watcher.state
+    if isinstance(state, PostgresUrl):
+        raise WatcherError(
+            "a PostgreSQL has many daemons, on many machines: try `systemctl reload 'watcher@*'` on each"
+        )
+    process = owner_process(state.path)
     if process is None:
         raise WatcherError("no daemon is running")
     try:
@@ -84,28 +90,34 @@ def check(
     probe: Annotated[
         bool, typer.Option("--probe", help="Connect to all that it names; or ask --provider once.")
     ] = False,
-    provider: Annotated[str | None, typer.Option(help="The name of a [providers.…] section.")] = None,
+    provider: Annotated[str | None, typer.Option(metavar="NAME", help="The name of a [providers.…] section.")] = None,
     param: Annotated[list[str], typer.Option("--param", metavar="KEY=VALUE", help="What to ask for.")] = [],  # noqa: B006  # typer copies it
 ) -> None:
-    """Read the configuration and everything it refers to, and print it without its secrets."""
+    """Read the configuration, and print it with secrets masked. All that it refers to is read, too."""
     from watcher.cli.watches import pairs
     from watcher.config import literals, masked
+    from watcher.survey import doubts
 
     if (provider is not None and not probe) or (param and provider is None):
         raise typer.BadParameter("expected --provider only beside --probe, and --param only with both")
-    config = configuration(context, resolve=True)
+    config, params = configuration(context, resolve=True), pairs(param, what="params")
+    if provider is not None:
+        _expect(config, provider, params)
     typer.echo(masked(config), nl=False)
     for name, webhook in config.webhooks.items():
         if webhook.key:
             typer.echo(f"\n# webhooks.{name}.signing_key: {webhook.key.public}")
     for key in literals(config):
-        sys.stderr.write(f'warning: {key} is written in the file itself; "env:", "file:" and "cred:" keep it out\n')
+        elsewhere = "PGPASSWORD and PGPASSFILE" if key == "watcher.state" else '"env:", "file:" and "cred:"'
+        sys.stderr.write(f"warning: {key} is written in the file itself; {elsewhere} keep it out\n")
+    for doubt in doubts(config):
+        sys.stderr.write(f"warning: {doubt}\n")
     if probe:
         typer.echo()
         if provider is None:
             _survey(config)
         else:
-            _ask(config, provider, params=pairs(param, what="params"))
+            _ask(config, provider, params=params)
 
 
 def _survey(config: "Config") -> None:
@@ -123,21 +135,27 @@ def _survey(config: "Config") -> None:
         raise typer.Exit(1)
 
 
+def _expect(config: "Config", name: str, params: "Params") -> None:
+    """Accept what is to be asked."""
+    from watcher.core.errors import RequestError
+
+    if name not in config.providers:
+        raise typer.BadParameter(f"provider {name!r} is not configured; expected one of {', '.join(config.providers)}")
+    try:
+        config.providers[name].check(params)
+    except RequestError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _ask(config: "Config", name: str, *, params: "Params") -> None:
     """Ask a provider once and print what its answer means; status 1 if it was not seen."""
     import anyio
 
     from watcher import errand
     from watcher.cli import text
-    from watcher.core.errors import RequestError
     from watcher.core.model import Seen
 
-    if name not in config.providers:
-        raise typer.BadParameter(f"provider {name!r} is not configured; expected one of {', '.join(config.providers)}")
-    try:
-        http_status, outcome = anyio.run(errand.probe, config.providers[name], params)
-    except RequestError as error:
-        raise typer.BadParameter(str(error)) from None
+    http_status, outcome = anyio.run(errand.probe, config.providers[name], params)
     understood = _understood(outcome) if isinstance(outcome, Seen) else _hindered(outcome)
     facts = {"provider": name, "http_status": http_status, "outcome": type(outcome).__name__.lower(), **understood}
     for key, value in facts.items():

@@ -1,20 +1,21 @@
 """`watcher deliveries` and `watcher replay`: what was sent and what became of it, and sending it again."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.moments import ago, clock, when
+from watcher.cli.moments import ago, when
 from watcher.cli.open import configuration, in_loop, named_or_origin, records
-from watcher.cli.watches import Json
+from watcher.cli.watches import Json, Limit, Since
 
 if TYPE_CHECKING:
     from watcher.core.delivery import Attempt
     from watcher.core.intent import Replay
-    from watcher.core.rows import DeliveryRow
+    from watcher.core.rows import DeliveryRow, Hold
     from watcher.core.webhook_section import Terms
     from watcher.ports import Records
 
@@ -41,44 +42,65 @@ async def deliveries(
     webhook: Annotated[str | None, typer.Option(metavar="NAME", help="To one webhook.")] = None,
     watch: Annotated[str | None, typer.Option(metavar="ID", help="Of one watch.")] = None,
     event: Annotated[str | None, typer.Option(metavar="ID", help="Of one event, with each failed attempt.")] = None,
-    since: Annotated[str | None, typer.Option(help="Of events not older than this, such as 1h.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
+    since: Since = None,
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """List what was sent to webhooks, and what became of it, oldest first."""
-    from watcher.cli import text
+    """List what was sent to webhooks, and what became of it. Oldest first."""
+    from watcher.cli.listing import Form, pages, print_list
+    from watcher.cli.standing import holding
+    from watcher.core.shown import shown_delivery
 
     async with records(context) as store:
-        await _expect((event,) if event else (), store)
-        rows = await store.deliveries(
-            watch=watch, webhook=webhook, status=status, event=event, since=ago(since), limit=limit
+        if event:
+            await _of_events([event], store)
+        read = partial(store.deliveries, watch=watch, webhook=webhook, status=status, event=event, since=ago(since))
+        found = pages(read, cursor=lambda row: row.id, limit=limit)
+        hold = await holding(configuration(context), store)
+        if event:
+            await _print_in_detail(found, store, hold=hold, as_json=as_json)
+            return
+        heads = ["EVENT", "TYPE", "WATCH", "SEQ", "WEBHOOK", "STATUS", "ATTEMPTS", "LAST", "ANSWER", "NEXT"]
+        form: Form[DeliveryRow] = Form(
+            heads, lambda row: _columns(row, hold(row)), lambda row: shown_delivery(row, hold(row))
         )
-        attempts = {row.id: await store.attempts(delivery=row.id) for row in rows} if event else {}
+        await print_list(found, form, as_json=as_json)
+
+
+async def _print_in_detail(
+    found: "AsyncIterator[list[DeliveryRow]]",
+    store: "Records",
+    *,
+    hold: "Callable[[DeliveryRow], Hold | None]",
+    as_json: bool,
+) -> None:
+    """Print the few deliveries of one event with their failed attempts."""
+    from watcher.cli import text
+    from watcher.core.shown import shown_delivery
+
+    rows = [row async for page in found for row in page]
+    attempts = {row.id: await store.attempts(delivery=row.id) for row in rows}
     if as_json:
-        more = {row.id: {"failed": attempts[row.id]} if event else {} for row in rows}
-        text.json([{**text.fields(row), **more[row.id]} for row in rows])
+        text.json([{**shown_delivery(row, hold(row)), "failed": attempts[row.id]} for row in rows])
         return
-    if event:
-        for row in rows:
-            for line in in_detail(row, attempts[row.id]):
-                typer.echo(line)
-        return
-    heads = ["EVENT", "TYPE", "WATCH", "SEQ", "WEBHOOK", "STATUS", "ATTEMPTS", "LAST", "ANSWER", "NEXT"]
-    text.table(heads, (_columns(row) for row in rows))
-    if len(rows) == limit:
-        typer.echo(f"only the first {limit} are shown: --limit shows more, --since fewer", err=True)
+    for row in rows:
+        for line in in_detail(row, attempts[row.id], hold(row)):
+            typer.echo(line)
 
 
-def _columns(row: "DeliveryRow") -> tuple[object, ...]:
+def _columns(row: "DeliveryRow", hold: "Hold | None") -> tuple[object, ...]:
+    from watcher.cli.standing import goes_next
+
     return (
         *(row.event_id, row.type, row.watch, row.sequence, row.webhook, row.status, row.attempts),
-        *(row.last_at, row.last_error or row.last_status, row.due_at),
+        *(row.last_at, row.last_error or row.last_status, goes_next(row.due_at, hold)),
     )
 
 
-def in_detail(row: "DeliveryRow", failed: list["Attempt"]) -> Iterator[str]:
+def in_detail(row: "DeliveryRow", failed: list["Attempt"], hold: "Hold | None") -> Iterator[str]:
     """Yield all that is known of one delivery: each failed attempt with what was answered, then where it stands."""
     from watcher.cli.checkup import shortened, took
+    from watcher.cli.standing import goes_next
     from watcher.cli.text import harmless
 
     now = datetime.now(UTC)
@@ -92,7 +114,7 @@ def in_detail(row: "DeliveryRow", failed: list["Attempt"]) -> Iterator[str]:
         if attempt.body:
             yield f"    {harmless(shortened(attempt.body))}"
     last = f", last {when(row.last_at, now)}: {row.last_error or row.last_status}" if row.last_at else ""
-    following = f", next {when(row.due_at, now)}" if row.due_at else ""
+    following = f", next: {goes_next(row.due_at, hold)}" if row.due_at else ""
     yield harmless(f"  {row.status}, attempts: {row.attempts}{last}{following}")
 
 
@@ -102,29 +124,42 @@ async def replay(
     more: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="More events, behind --event.")] = None,
     event: Annotated[list[str] | None, typer.Option("--event", metavar="ID", help="An event, by its id.")] = None,
     webhook: Annotated[str | None, typer.Option(metavar="NAME", help="All that is for this webhook,")] = None,
-    since: Annotated[str | None, typer.Option(help="and not older than this, such as 1h,")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DURATION", help="and not older than this, such as 1h,")] = None,
     status: Annotated[GivenUp | None, typer.Option(help="and was given up.")] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 100,
+    rate: Annotated[float, typer.Option(metavar="N", min=0.1, help="Events a second.")] = 100,
 ) -> None:
-    """Send events again, with the same ids; to a webhook also those that it was never sent."""
+    """Send events again, with the same ids. To a webhook also those that it was never sent."""
     from watcher import errand
+    from watcher.cli.standing import resting
     from watcher.core.intent import Replay
 
     events, start = tuple(dict.fromkeys([*(event or []), *(more or [])])), ago(since)
     config = configuration(context)
     if event and not (webhook or since or status):
-        wanted, what = Replay(0, rate, events), f"{len(events)} event" + ("s" if len(events) > 1 else "")
+        wanted = Replay(0, rate, events)
     elif webhook and start and not (event or more):
         wanted = _all_for(webhook, named_or_origin(config, webhook), rate=rate, since=start, exhausted=bool(status))
-        what = f"what {webhook} is for since {clock(start, datetime.now(UTC))}"
     else:
         raise typer.BadParameter("expected either --event ID…, or --webhook NAME and --since, perhaps with --status")
     async with records(context) as store:
-        await _expect(events, store)
-        daemon = (await store.overview()).owner
+        rows = await _of_events(events, store)
+        number, daemon = await store.replayable(wanted), (await store.overview()).owner
+        names = [webhook] if webhook else sorted({row.webhook for row in rows if row.due_at is None})
+        takes_nothing = await resting(names, store)
+    if not number:
+        typer.echo("nothing to send again: there is nothing, or it waits to be sent already")
+        return
     await errand.want(config, wanted)
     by_whom = "the running daemon begins within a second" if daemon else "no daemon is running, the next one does it"
-    typer.echo(f"to send again: {what}, at most {rate:g} a second; {by_whom}")
+    typer.echo(f"to send again: {_amount(number, names)}, at {rate:g} a second; {by_whom}")
+    for name, why in takes_nothing.items():
+        typer.echo(f"{name} takes nothing now ({why}): what is for it waits")
+
+
+def _amount(number: int, names: list[str]) -> str:
+    """Say how many go where; of one event there may be several deliveries."""
+    one, many = ("event", "events") if len(names) == 1 else ("delivery", "deliveries")
+    return f"{number:,} {one if number == 1 else many} to {', '.join(names)}"
 
 
 def _all_for(name: str, section: "Terms", *, rate: float, since: datetime, exhausted: bool) -> "Replay":
@@ -135,9 +170,14 @@ def _all_for(name: str, section: "Terms", *, rate: float, since: datetime, exhau
     return Replay(0, rate, webhook=name, since=since, exhausted=exhausted, types=types, providers=section.providers)
 
 
-async def _expect(events: tuple[str, ...], store: "Records") -> None:
+async def _of_events(ids: Iterable[str], store: "Records") -> list["DeliveryRow"]:
+    """Return the deliveries of events, each of which must have some."""
     from watcher.core.errors import WatcherError
 
-    for each in events:
-        if not await store.deliveries(event=each, limit=1):
+    found: list[DeliveryRow] = []
+    for each in ids:
+        rows = await store.deliveries(event=each, limit=1000)
+        if not rows:
             raise WatcherError(f"there is no event {each!r}, or it was for no webhook")
+        found += rows
+    return found

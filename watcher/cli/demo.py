@@ -4,7 +4,10 @@ import typer
 
 
 def demo() -> None:
-    """Show everything at once: four pretend providers, a receiver that verifies, and the daemon. Ends by itself."""
+    """Show everything at once on this machine, and end by itself.
+
+    Four pretend providers, a receiver that verifies, and the daemon.
+    """
     import anyio
 
     from watcher.demo.show import show

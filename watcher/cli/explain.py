@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from watcher.cli.asking import answered, next_of
 from watcher.cli.moments import clock, span, when
-from watcher.cli.open import configuration, in_loop, records, token
-from watcher.cli.watches import Json
+from watcher.cli.open import configuration, in_loop, records
+from watcher.cli.watches import Id, Json
 
 if TYPE_CHECKING:
     from watcher.config import Config
@@ -34,8 +35,8 @@ class Known:
 
 
 @in_loop
-async def explain(context: typer.Context, id: str, as_json: Json = False) -> None:
-    """Say when a watch is asked next and why, and what is known of it."""
+async def explain(context: typer.Context, id: Id, as_json: Json = False) -> None:
+    """Say when a watch is asked next, and why. All that it stands on follows."""
     from watcher.cli import text
     from watcher.core.errors import WatcherError
     from watcher.core.explain import next_asked
@@ -50,24 +51,12 @@ async def explain(context: typer.Context, id: str, as_json: Json = False) -> Non
     account = _account(watch.provider, config=config, overview=overview, conditions=conditions)
     answer = next_asked(watch, account, is_running=overview.owner is not None, now=now)
     is_asked = watch.ending is None and overview.owner is not None
-    known = Known(watch, account, overview.owner, now, answer, await _ask(context, config, id) if is_asked else None)
+    known = Known(watch, account, overview.owner, now, answer, await next_of(context, config, id) if is_asked else None)
     if as_json:
         text.json(_as_json(known))
         return
     for line in screen(known):
         typer.echo(line)
-
-
-async def _ask(context: typer.Context, config: "Config", id: str) -> "Next | None":
-    """Ask the running daemon, if it listens and we know its token."""
-    from watcher.core.errors import ConfigError
-    from watcher.http.client import ask_next
-
-    address = config.watcher.address
-    try:
-        return None if address is None else await ask_next(id, address=address, token=token(context))
-    except ConfigError:
-        return None
 
 
 def _account(
@@ -191,14 +180,7 @@ def _facts(known: Known) -> Iterator[tuple[str, str]]:
     yield "daemon", known.daemon or "none is running"
     if known.next is not None:
         yield "failures", f"{known.next.failures} since the last success"
-        yield "answered", _last(known.next.last_answer, now)
-
-
-def _last(last: "LastAnswer | None", now: datetime) -> str:
-    if last is None:
-        return "nothing yet, or too long ago: a daemon keeps the 1,000 latest answers of each provider"
-    status = f", HTTP {last.http_status}" if last.http_status else ""
-    return f"{last.outcome}{status}, {when(last.at, now)}" + (f": {last.detail}" if last.detail else "")
+        yield "answered", answered(known.next.last_answer, now)
 
 
 def _pace(account: "Account") -> str:

@@ -20,7 +20,7 @@ def listen(
     slow: Annotated[str, typer.Option(metavar="DURATION", help='Wait before each answer, such as "2s".')] = "0s",
     retry_after: Annotated[int | None, typer.Option(min=0, help="Send Retry-After with each failure.")] = None,
 ) -> None:
-    """Receive webhooks on this machine, verify and print them; misbehave if asked to. Ctrl-C ends it."""
+    """Receive webhooks on this machine, verify and print them. It misbehaves if asked to; Ctrl-C ends it."""
     import anyio
 
     from watcher.core.duration import parse_duration

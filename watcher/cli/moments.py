@@ -6,13 +6,13 @@ import typer
 
 
 def ago(written: str | None) -> datetime | None:
-    """Return the moment that lies so far back: `--since 1h`."""
+    """Return the moment that lies so far back, as `--since 1h` says."""
     from watcher.core.duration import parse_duration
 
     try:
         return None if written is None else datetime.now(UTC) - parse_duration(written)
     except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint="--since") from None
 
 
 def when(moment: datetime | None, now: datetime) -> str:

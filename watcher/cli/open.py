@@ -127,13 +127,20 @@ def _signing(secret: str | None) -> dict[str, object]:
 @asynccontextmanager
 async def records(context: typer.Context) -> AsyncIterator["Records"]:
     """Open the store to read; it is never created."""
-    from watcher.stores.sqlite_records import SqliteRecords
+    from watcher.opening import open_records
 
-    opened = await SqliteRecords.open(configuration(context).watcher.database)
+    opened = await open_records(configuration(context))
     try:
         yield opened
     finally:
         await opened.close()
+
+
+def quiet() -> None:
+    """Log nothing: what a command does on the way is for the daemon's log; a command prints its result."""
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
 
 def in_loop(command: Callable[P, Awaitable[R]]) -> Callable[P, R]:
@@ -142,10 +149,6 @@ def in_loop(command: Callable[P, Awaitable[R]]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         import anyio
-        import structlog
-
-        # What a command does on the way is for the daemon's log; a command prints its result.
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
 
         async def call() -> R:
             return await command(*args, **kwargs)

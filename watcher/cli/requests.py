@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 import typer
 
+from watcher.cli.open import quiet
 from watcher.cli.text import harmless
 from watcher.core.rows import REFUSALS, Admission, Arrival
 
@@ -50,6 +51,7 @@ async def _lines() -> "AsyncIterator[Sequence[Item]]":
 async def _take_all(config: "Config", batches: "AsyncIterator[Sequence[Item]]", *, as_json: bool) -> bool:
     from watcher import errand
 
+    quiet()
     counts: Counter[Admission] = Counter()
     async with errand.taking(config) as take:
         async for items in batches:

@@ -1,85 +1,25 @@
-"""How a webhook stands, in words: for `webhook list` and `status`. Nothing is decided, only said."""
+"""How a webhook stands, and when a delivery goes next, in words. Nothing is decided, only said."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from watcher.cli.moments import when
-from watcher.core.endpoint import Disabled, Endpoint
-from watcher.core.rows import Overview
-from watcher.core.webhook_section import Webhook
+from watcher.cli.text import harmless
+from watcher.core.callbacks import ANY_ORIGIN
+from watcher.core.explain import held, kept_back
+from watcher.core.rows import DeliveryRow, Held, Hold
+from watcher.core.standing import WHY, Standing
+from watcher.ports import Records
 
-WHY = {
-    Disabled.GONE: "it answered 410",
-    Disabled.ASKED: "it asked for it, by webhook-delivery: disable",
-    Disabled.SILENT: "no 2xx in 5 days",
-    Disabled.COMMAND: "by command",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One webhook: is it sent to, and if not, why, since when and until when; and what waits for it.
-
-    `state` is ok, failing, breaker_open, paused, disabled or no_section; `until` is the end of the pause, or when
-    the next probe goes. Keys of JSON.
-    """
-
-    name: str
-    url: str | None
-    state: str
-    reason: Disabled | None
-    since: datetime | None
-    until: datetime | None
-    waiting: int
-    oldest_waiting: datetime | None
-    exhausted: int
-    last_good_at: datetime | None
-
-    @property
-    def is_orphan(self) -> bool:
-        """Does anything wait for a section that is gone?"""
-        return self.state == "no_section" and self.waiting > 0
+if TYPE_CHECKING:
+    from watcher.config import Config
 
 
-def standings(
-    webhooks: Mapping[str, Webhook], endpoints: list[Endpoint], overview: Overview, *, now: datetime
-) -> list[Standing]:
-    """Say how each webhook stands that has a section, or for which something waits or was given up."""
-    known = {endpoint.name: endpoint for endpoint in endpoints}
-    found = []
-    for name in sorted({*webhooks, *overview.waiting, *overview.exhausted}):
-        section, endpoint = webhooks.get(name), known.get(name, Endpoint(name))
-        is_orphan = section is None and not endpoint.is_origin
-        state, since, until = ("no_section", None, None) if is_orphan else _state(endpoint, now=now)
-        found.append(
-            Standing(
-                name=name,
-                url=section.url.partition("?")[0] if section else None,
-                state=state,
-                reason=endpoint.disabled,
-                since=since,
-                until=until,
-                waiting=overview.waiting.get(name, 0),
-                oldest_waiting=overview.oldest_waiting.get(name),
-                exhausted=overview.exhausted.get(name, 0),
-                last_good_at=endpoint.last_good.at if endpoint.last_good else None,
-            )
-        )
-    return found
-
-
-def _state(endpoint: Endpoint, *, now: datetime) -> tuple[str, datetime | None, datetime | None]:
-    """Return the word for it, since when, and until when; the worst that holds."""
-    if endpoint.disabled:
-        return "disabled", endpoint.disabled_at, None
-    if endpoint.is_open:
-        return "breaker_open", endpoint.opened_at, endpoint.probe_at
-    if endpoint.paused_until and endpoint.paused_until > now:
-        return "paused", endpoint.paused_at, endpoint.paused_until
-    if endpoint.failing_since:
-        return "failing", endpoint.failing_since, None
-    return "ok", None, None
+def has_section(config: "Config", name: str) -> bool:
+    """Does the configuration say how to send to it?"""
+    return config.callbacks is not None if name.startswith(ANY_ORIGIN) else name in config.webhooks
 
 
 def sentence(standing: Standing, *, now: datetime) -> str:
@@ -98,3 +38,33 @@ def sentence(standing: Standing, *, now: datetime) -> str:
             return "no such section"
         case _:
             return "ok"
+
+
+async def holding(config: "Config", store: Records) -> Callable[[DeliveryRow], Hold | None]:
+    """Return what says of a delivery what keeps it back, as the webhooks stand now."""
+    endpoints = {endpoint.name: endpoint for endpoint in await store.endpoints()}
+    return partial(held, endpoints=endpoints, has_section=partial(has_section, config), now=datetime.now(UTC))
+
+
+async def resting(names: list[str], store: Records) -> dict[str, str]:
+    """Say of those webhooks to which nothing is sent now why not."""
+    now, known = datetime.now(UTC), {endpoint.name: endpoint for endpoint in await store.endpoints()}
+    holds = {name: kept_back(known[name], now=now) for name in names if name in known}
+    return {name: goes_next(None, hold) for name, hold in holds.items() if hold}
+
+
+def goes_next(due_at: datetime | None, hold: Hold | None) -> str:
+    """Say when a delivery goes next, and why not by its schedule; "-" where it does not."""
+    if hold is None:
+        return harmless(due_at)
+    match hold.by:
+        case Held.NO_SECTION:
+            return "no such section"
+        case Held.DISABLED:
+            return "disabled"
+        case Held.BREAKER:
+            return f"breaker, probe at {harmless(hold.until)}"
+        case Held.PAUSED:
+            return f"paused until {harmless(hold.until)}"
+        case Held.ORDER:
+            return "after an earlier one"

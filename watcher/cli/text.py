@@ -2,7 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -30,22 +31,55 @@ def harmless(value: object) -> str:
             return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
+class Table:
+    """Prints rows under their heads as they come; each column is as wide as it needed to be so far."""
+
+    def __init__(self, heads: Sequence[str]) -> None:
+        self._heads: Sequence[str] | None = heads
+        self._widths = [len(head) for head in heads]
+
+    def add(self, rows: Iterable[Sequence[object]]) -> None:
+        """Print some more rows; the heads go before the first of them, or stand alone."""
+        lines = [[harmless(cell) for cell in row] for row in rows]
+        if self._heads is not None:
+            lines.insert(0, [*self._heads])
+            self._heads = None
+        for line in lines:
+            self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, line, strict=True)]
+        for line in lines:
+            typer.echo("  ".join(map(str.ljust, line, self._widths)).rstrip())
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their heads, each column as wide as it needs."""
-    lines = [heads, *([harmless(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    Table(heads).add(rows)
 
 
 def json(value: object) -> None:
-    """Print one JSON value, indented for people on a terminal."""
+    """Print one JSON document."""
+    typer.echo(written(value))
+
+
+@contextmanager
+def json_array() -> Iterator[Callable[[object], None]]:
+    """Print one JSON array, whose members are given one by one; where it ends early it is not closed."""
+    before = "[\n"
+
+    def add(value: object) -> None:
+        nonlocal before
+        typer.echo(before + written(value), nl=False)
+        before = ",\n"
+
+    yield add
+    typer.echo("[]" if before == "[\n" else "\n]")
+
+
+def written(value: object) -> str:
+    """Write one JSON value, indented for people on a terminal."""
     option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    typer.echo(
-        orjson.dumps(
-            value, default=_plain, option=option | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-        ).decode()
-    )
+    return orjson.dumps(
+        value, default=_plain, option=option | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+    ).decode()
 
 
 def _plain(value: object) -> object:

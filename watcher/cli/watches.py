@@ -1,5 +1,7 @@
 """Commands about single watches: `add`, `list`, `show`, `cancel`."""
 
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,10 +9,17 @@ import typer
 from watcher.cli.open import configuration, in_loop, records, sealing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from watcher.core.model import Watch
+    from watcher.core.rows import DeliveryRow, WatchRow
+    from watcher.http.models import Next
 
 LINES = "-"
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="How many at most; else all.")]
+Since = Annotated[str | None, typer.Option(metavar="DURATION", help="Not older than this, such as 1h.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The watch, by its sender's own key.")]
 
 
 def pairs(written: list[str], *, what: str) -> dict[str, str]:
@@ -36,7 +45,7 @@ async def add(
     deadline: Annotated[str | None, typer.Option(metavar="DURATION", help="When it expires, such as 24h.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Watch one operation, or all that standard input asks for: straight into the store, daemon running or not."""
+    """Watch one operation, or all that standard input asks for. Straight into the store, daemon running or not."""
     from watcher.cli.requests import take_in, take_lines
 
     if provider == LINES:
@@ -62,14 +71,14 @@ async def add(
 @in_loop
 async def list_(
     context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="open, trouble, a state, or how it ended.")] = None,
-    provider: Annotated[str | None, typer.Option(help="The name of a section.")] = None,
-    label: Annotated[list[str], typer.Option("--label", metavar="KEY=VALUE")] = [],  # noqa: B006  # typer copies it
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
+    state: Annotated[str | None, typer.Option(metavar="WORD", help="open, trouble, a state, or how it ended.")] = None,
+    provider: Annotated[str | None, typer.Option(metavar="NAME", help="Of one provider.")] = None,
+    label: Annotated[list[str], typer.Option("--label", metavar="KEY=VALUE", help="May be repeated.")] = [],  # noqa: B006  # typer copies it
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """List watches, oldest first."""
-    from watcher.cli import text
+    from watcher.cli.listing import Form, pages, print_list
     from watcher.core.model import Ending, State
     from watcher.core.shown import shown_watch
 
@@ -77,51 +86,80 @@ async def list_(
     words = ["open", "trouble", *State, *Ending]
     if state is not None and state not in words:
         raise typer.BadParameter(f"expected one of {', '.join(dict.fromkeys(words))}", param_hint="--state")
-    async with records(context) as store:
-        rows = await store.watches(state=state, provider=provider, labels=labels, limit=limit)
-    if as_json:
-        text.json([shown_watch(row.watch) for row in rows])
-        return
-    text.table(
+    form: Form[WatchRow] = Form(
         ["ID", "PROVIDER", "STATE", "STATUS", "PROGRESS", "EVENTS", "CHANGED", "DEADLINE"],
-        (_as_row(row.watch) for row in rows),
+        lambda row: _as_row(row.watch),
+        lambda row: shown_watch(row.watch),
     )
+    async with records(context) as store:
+        read = partial(store.watches, state=state, provider=provider, labels=labels)
+        await print_list(pages(read, cursor=lambda row: row.row, limit=limit), form, as_json=as_json)
 
 
 @in_loop
-async def show(context: typer.Context, id: str, as_json: Json = False) -> None:
-    """Show one watch: what is known, every event, and what became of each delivery."""
+async def show(context: typer.Context, id: Id, as_json: Json = False) -> None:
+    """Show one watch, every event, and what became of each delivery."""
     from watcher.cli import text
+    from watcher.cli.asking import next_of
+    from watcher.cli.listing import every
     from watcher.cli.log import line
+    from watcher.cli.standing import goes_next, holding
     from watcher.core.errors import WatcherError
-    from watcher.core.shown import shown_event, shown_watch
+    from watcher.core.shown import shown_delivery, shown_event, shown_watch
 
+    config = configuration(context)
     async with records(context) as store:
         watch = await store.find(id)
         if watch is None:
             raise WatcherError(f"there is no watch {id!r}")
-        events = await store.events(watch=id, limit=10_000)
-        deliveries = await store.deliveries(watch=id, limit=10_000)
+        events = await every(partial(store.events, watch=id), cursor=lambda row: row.cursor)
+        deliveries = await every(partial(store.deliveries, watch=id), cursor=lambda row: row.id)
+        hold = await holding(config, store)
+    told = await next_of(context, config, id) if watch.ending is None else None
+    deliveries.sort(key=lambda row: row.sequence or 0)
     if as_json:
-        bodies = [shown_event(row) for row in events]
-        text.json({**shown_watch(watch), "events": bodies, "deliveries": deliveries})
+        shown = shown_watch(watch) | {"next": told and told.model_dump()}
+        sent = [shown_delivery(row, hold(row)) for row in deliveries]
+        text.json({**shown, "events": [shown_event(row) for row in events], "deliveries": sent})
         return
-    for key, value in shown_watch(watch).items():
-        shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{key + ':':<14}{text.harmless('-' if shown in ('', []) else shown)}")
+    for name, fact in _facts(watch, told):
+        typer.echo(f"{name + ':':<14}{text.harmless(fact)}")
     typer.echo("\nEvents")
-    for row in events:
-        typer.echo(f"  {row.event.sequence:>4}  {line(row)}")
+    for event in events:
+        typer.echo(f"  {event.event.sequence:>4}  {line(event)}")
     typer.echo("\nDeliveries")
-    text.table(
-        ["SEQ", "WEBHOOK", "STATUS", "ATTEMPTS", "NEXT", "LAST ANSWER"],
-        ((d.sequence, d.webhook, d.status, d.attempts, d.due_at, d.last_status or d.last_error) for d in deliveries),
-    )
+    heads = ["SEQ", "WEBHOOK", "STATUS", "ATTEMPTS", "NEXT", "LAST ANSWER"]
+    text.table(heads, (_delivery(row, goes_next(row.due_at, hold(row))) for row in deliveries))
+
+
+def _facts(watch: "Watch", told: "Next | None") -> "Iterator[tuple[str, object]]":
+    """Yield what is known of a watch, and of its last poll if the daemon told."""
+    from watcher.cli.asking import answered
+    from watcher.core.shown import shown_watch
+
+    for name, value in shown_watch(watch).items():
+        match value:
+            case dict():
+                yield name, ", ".join(f"{key}={inner}" for key, inner in value.items()) or "-"
+            case list():
+                yield name, ", ".join(map(str, value)) or "none"
+            case _:
+                yield name, "all" if name == "webhooks" else value
+    if told is not None:
+        yield "failures", f"{told.failures} since the last success"
+        yield "answered", answered(told.last_answer, datetime.now(UTC))
+
+
+def _delivery(row: "DeliveryRow", following: str) -> tuple[object, ...]:
+    return (row.sequence, row.webhook, row.status, row.attempts, following, row.last_error or row.last_status)
 
 
 @in_loop
-async def cancel(context: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID…")]) -> None:
-    """End watches: each gets a `watch.finished` with outcome `cancelled`."""
+async def cancel(
+    context: typer.Context,
+    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Watches, by their senders' own keys.")],
+) -> None:
+    """End watches. Each gets a `watch.finished` with outcome `cancelled`."""
     from watcher.cli.requests import take_in
 
     if not await take_in(configuration(context), [{"cancel": each} for each in ids]):

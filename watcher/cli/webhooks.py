@@ -1,12 +1,15 @@
 """`watcher webhook`: how the webhooks stand, a test POST to one, and whether anything is sent to it at all."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watcher.cli.open import configuration, in_loop, named_or_origin, records, resolved, unwritten
+from watcher.cli.open import configuration, in_loop, named_or_origin, quiet, records, resolved, unwritten
 from watcher.cli.watches import Json
+
+if TYPE_CHECKING:
+    from watcher.core.standing import Standing
 
 app = typer.Typer(help="Where events are sent to.", no_args_is_help=True)
 
@@ -21,7 +24,7 @@ Secret = Annotated[
 async def list_(context: typer.Context, as_json: Json = False) -> None:
     """List webhooks: where they lead, how they stand, and what waits."""
     from watcher.cli import text
-    from watcher.cli.standing import sentence, standings
+    from watcher.core.standing import standings
 
     now = datetime.now(UTC)
     async with records(context) as store:
@@ -32,14 +35,21 @@ async def list_(context: typer.Context, as_json: Json = False) -> None:
         return
     text.table(
         ["NAME", "URL", "WAITING", "OLDEST", "GIVEN UP", "LAST GOOD", "STATE"],
-        ((r.name, r.url, r.waiting, r.oldest_waiting, r.exhausted, r.last_good_at, sentence(r, now=now)) for r in rows),
+        ((r.name, r.url, r.waiting, r.oldest_waiting, r.exhausted, r.last_good_at, _state(r, now)) for r in rows),
     )
+
+
+def _state(standing: "Standing", now: datetime) -> str:
+    from watcher.cli.standing import sentence
+
+    ended = f"; {standing.ended:,} given up, as their receiver ended the callback" if standing.ended else ""
+    return sentence(standing, now=now) + ended
 
 
 @app.command("test")
 @in_loop
 async def send(context: typer.Context, name: Name, secret: Secret = None) -> None:
-    """Send a signed test event to a webhook, and print what it answers; exit status 1 if it does not take it."""
+    """Send a signed test event to a webhook. The exit status is 1 if it does not take it."""
     from watcher.cli.checkup import answer
     from watcher.clock import SystemClock
     from watcher.doctor import send_test
@@ -60,7 +70,10 @@ async def doctor(
     secret: Secret = None,
     as_json: Json = False,
 ) -> None:
-    """Examine a receiver: DNS, addresses, TLS, latency, redirects, a signed test event; and say what to do."""
+    """Examine a receiver, and say what to do.
+
+    DNS, addresses, TLS, latency, redirects, a signed test event; and of a webhook that is configured, how it stands.
+    """
     from watcher.cli import text
     from watcher.cli.checkup import advice, screen
     from watcher.clock import SystemClock
@@ -69,20 +82,44 @@ async def doctor(
 
     is_url = "://" in url
     webhook = unwritten(url, secret=secret) if is_url else resolved(context, url, secret=secret)
+    known = await _known(context, url)
     found = await examine(webhook, clock=SystemClock(), agent=AGENT)
     if as_json:
-        text.json({"url": webhook.url.partition("?")[0], **text.fields(found), "advice": advice(found, webhook)})
+        told = advice(found, webhook, known)
+        text.json({"url": webhook.url.partition("?")[0], **text.fields(found), "webhooks": known, "advice": told})
     else:
-        for line in screen(found, webhook):
+        for line in screen(found, webhook, known):
             typer.echo(line)
     if found.trial is None or not found.trial.is_accepted:
         raise typer.Exit(1)
 
 
+async def _known(context: typer.Context, target: str) -> "list[Standing]":
+    """Say how the webhooks stand that have this name or URL; none where no configuration or no store can be read."""
+    from watcher.core.errors import ConfigError, StoreError
+    from watcher.core.standing import standings
+
+    try:
+        config = configuration(context)
+    except ConfigError:  # of any URL, the receiver can be examined all the same
+        return []
+    names = {name for name, section in config.webhooks.items() if target in {name, section.url}}
+    if not names:
+        return []
+    try:
+        async with records(context) as store:
+            endpoints, overview = await store.endpoints(), await store.overview()
+    except StoreError as error:
+        typer.echo(f"how it stands is not known: {error}", err=True)
+        return []
+    found = standings(config.webhooks, endpoints, overview, now=datetime.now(UTC))
+    return [each for each in found if each.name in names]
+
+
 @app.command()
 @in_loop
 async def enable(context: typer.Context, name: Name) -> None:
-    """Send to a webhook again, from where it stopped; ends a pause as well."""
+    """Send to a webhook again, from where it stopped. A pause ends as well."""
     await _switch(context, name, on=True)
 
 
@@ -97,6 +134,7 @@ async def _switch(context: typer.Context, name: str, *, on: bool) -> None:
     from watcher import errand
     from watcher.core.intent import Switch
 
+    quiet()
     config = configuration(context)
     named_or_origin(config, name)
     await errand.want(config, Switch(0, name, on))

@@ -1,11 +1,17 @@
-"""When is a watch asked next, and why, as far as the store can tell? For people: nothing is scheduled by this."""
+"""When is a watch asked next, when is a delivery sent next, and why then, as far as the store can tell?
 
+For people: nothing is scheduled by this.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watcher.core.duration import LONGEST
+from watcher.core.endpoint import Endpoint
 from watcher.core.model import Condition, Watch
+from watcher.core.rows import DeliveryRow, Held, Hold
 from watcher.core.schedule import Pace, next_poll, until
 
 WIDEST = 1.0  # the dice that no poll quite throws: all of the jitter
@@ -103,3 +109,33 @@ def _why(watch: Watch, account: Account, wait: timedelta, now: datetime) -> Why:
         return Why.NEW
     is_scheduled = watch.snapshot.not_before is not None and now < watch.snapshot.not_before
     return Why.SCHEDULED if is_scheduled else Why.QUIET
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------
+
+
+def kept_back(endpoint: Endpoint, *, now: datetime) -> Hold | None:
+    """Say what keeps all deliveries of a webhook back: the worst that holds; None if nothing does."""
+    paused_until = endpoint.paused_until if endpoint.paused_until and endpoint.paused_until > now else None
+    if endpoint.disabled:
+        return Hold(Held.DISABLED)
+    if endpoint.is_open:
+        return Hold(Held.BREAKER, max(endpoint.probe_at or now, paused_until or now, now))
+    return None if paused_until is None else Hold(Held.PAUSED, paused_until)
+
+
+def held(
+    row: DeliveryRow, *, endpoints: Mapping[str, Endpoint], has_section: Callable[[str], bool], now: datetime
+) -> Hold | None:
+    """Say what keeps a delivery back; None where its own schedule decides, or it is done.
+
+    `has_section` says of a webhook or an origin whether the configuration says how to send to it.
+    """
+    if row.due_at is None:
+        return None
+    if not has_section(row.webhook):
+        return Hold(Held.NO_SECTION)
+    hold = kept_back(endpoints.get(row.webhook, Endpoint(row.webhook)), now=now)
+    if hold is not None and (hold.by is not Held.PAUSED or hold.until is None or hold.until > row.due_at):
+        return hold
+    return Hold(Held.ORDER) if row.is_behind else None

@@ -24,11 +24,13 @@ from watcher.core.duration import Duration
 from watcher.core.errors import RequestError
 from watcher.core.model import Params
 from watcher.core.signature import decode_key
+from watcher.core.wrong import came, explain
 
 MOST_LABELS = 20
 MOST_BYTES = 256 * 1024
 MOST_LEVELS = 100  # orjson writes at most 254, and an event wraps the params in its own
 MASK = "********"
+SHOWN = frozenset({"id", "provider", "webhooks", "deadline", "submitted_at"})  # keys that hold no secret and no number
 EXPECTED_TIME = "expected an RFC 3339 time with an offset, such as 2026-11-23T07:30:00Z"
 
 
@@ -132,15 +134,15 @@ def read_request(raw: bytes) -> WatchRequest | CancelRequest:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        msg = f"expected one JSON object: {error}"
-        raise RequestError(msg) from None
+        why = f"{error.msg} at character {error.pos + 1}" if raw.strip() else "there is nothing"
+        raise RequestError(f"expected one JSON object: {why}") from None
     if not isinstance(value, dict):
-        msg = f"expected one JSON object, got {type(value).__name__}"
-        raise RequestError(msg)
+        raise RequestError(f"expected one JSON object, got {came(value, is_shown=False)}")
+    model = CancelRequest if "cancel" in value else WatchRequest
     try:
-        return (CancelRequest if "cancel" in value else WatchRequest).model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
-        raise RequestError(explain(error)) from None
+        raise RequestError(explain(error, shown=SHOWN, keys=model.model_fields)) from None
 
 
 def masked(raw: bytes) -> bytes:
@@ -159,11 +161,3 @@ def masked(raw: bytes) -> bytes:
 
 
 _SECRET = re.compile(rb'("callback_secret"\s*:\s*)"(?:[^"\\]|\\.)*"?', re.DOTALL)
-
-
-def explain(error: ValidationError) -> str:
-    """Say in one line what is wrong where, without the input itself."""
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'request'}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )

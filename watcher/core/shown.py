@@ -1,9 +1,11 @@
-"""Watches and events as programs are shown them: the same keys in `--json` and in the API. Data only."""
+"""Watches, events and deliveries as programs are shown them: the same keys in `--json` and in the API. Data only."""
+
+from dataclasses import fields
 
 import orjson
 
 from watcher.core.model import State, Watch
-from watcher.core.rows import EventRow
+from watcher.core.rows import DeliveryRow, EventRow, Hold
 
 
 def shown_watch(watch: Watch) -> dict[str, object]:
@@ -42,3 +44,9 @@ def shown_event(row: EventRow) -> dict[str, object]:
     """Return an event: its body, its id, and its cursor."""
     body: dict[str, object] = orjson.loads(row.event.body)
     return {"id": row.event.id, "cursor": row.cursor, **body}
+
+
+def shown_delivery(row: DeliveryRow, hold: Hold | None) -> dict[str, object]:
+    """Return a delivery, and what keeps it back, however due it is."""
+    known = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "is_behind"}
+    return {**known, "held": hold and hold.by, "held_until": hold and hold.until}

@@ -1,6 +1,8 @@
 """What strangers sent, made fit for a terminal: nothing that moves the cursor, hides, or fills the screen."""
 
 import io
+import os
+import signal
 import sys
 
 from rich.console import Console
@@ -23,4 +25,14 @@ def open_console() -> Console:
     """Return a console on standard output that takes text as it is, and never fails on a character."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return _Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+class _Console(Console):
+    """Ends as by Ctrl-C where nobody reads any more: an exit in the middle of a task leaves the loop in pieces."""
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing from now on, and end."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        signal.raise_signal(signal.SIGINT)

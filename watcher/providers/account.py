@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from watcher.core.duration import Duration, SomeTime
 from watcher.core.errors import RequestError
 from watcher.core.model import Params
-from watcher.core.request import explain
 from watcher.core.schedule import Pace
+from watcher.core.wrong import explain
 
 
 def root(url: str) -> str:
@@ -73,7 +73,7 @@ class Parameters(BaseModel):
         try:
             cls.model_validate(params)
         except ValidationError as error:
-            raise RequestError(f"params: {explain(error)}") from None
+            raise RequestError(f"params: {explain(error, keys=cls.model_fields)}") from None
 
 
 def segment(value: object) -> str:

@@ -11,8 +11,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from watcher.core.model import Broken, Denied, Json, Missing, Reason, Refused, Throttled, Unseen
-from watcher.core.request import explain
 from watcher.core.wire import Response
+from watcher.core.wrong import explain
 
 LONGEST_PAUSE = timedelta(hours=24)
 

@@ -1,7 +1,6 @@
 """What logins have in common: forms that go out, tokens that come back. Who logs in, and when, is `tokens.py`'s."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, assert_never
 from urllib.parse import urlencode
@@ -77,7 +76,7 @@ def token(grant: Grant | None) -> str:
 
 def with_headers(request: Request, headers: Mapping[str, str]) -> Request:
     """Add headers to a request."""
-    return replace(request, headers={**request.headers, **headers})
+    return Request(request.method, request.url, {**request.headers, **headers}, request.body)
 
 
 def _expiry(tokens: _Tokens, received_at: datetime) -> datetime | None:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from watcher.core.duration import SomeTime
 from watcher.core.errors import RequestError
+from watcher.core.header import OneLine
 from watcher.core.model import (
     Ask,
     Broken,
@@ -30,7 +31,6 @@ from watcher.core.model import (
     State,
     Throttled,
 )
-from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.ports import AwsChain, Login
 from watcher.providers.account import Account, Parameters, Root, segment
@@ -117,9 +117,9 @@ class Chime(Account):
     region: Literal["us-east-1", "eu-central-1"]
     base_url: Root
     bearer: Bearer | None = None
-    access_key_id: Secret | None = None
-    secret_access_key: Secret | None = None
-    session_token: Secret | None = None
+    access_key_id: OneLine | None = None
+    secret_access_key: OneLine | None = None
+    session_token: OneLine | None = None
     # A channel flow's processor has 48 hours to answer; a message is PENDING that long at most.
     # https://docs.aws.amazon.com/chime-sdk/latest/dg/processor-setup.html
     deadline: SomeTime = timedelta(hours=49)

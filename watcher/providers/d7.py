@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from watcher.core.header import OneLine
 from watcher.core.model import Ask, Broken, Denied, Grant, Message, Observation, Outcome, Params, Seen, State, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
@@ -107,7 +108,7 @@ class D7(Account):
 
     type: Literal["d7"] = "d7"
     base_url: Root = "https://api.d7networks.com"
-    token: Secret | None = None
+    token: OneLine | None = None
     client_id: Annotated[str, Field(min_length=1)] | None = None
     client_secret: Secret | None = None
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from watcher.core.duration import SomeTime
 from watcher.core.errors import RequestError
+from watcher.core.header import OneLine
 from watcher.core.model import Ask, Denied, Grant, Message, Observation, Outcome, Params, Seen, State, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
@@ -102,7 +103,7 @@ class Kore(Account):
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 4.9
     burst: Annotated[int, Field(ge=1)] = 10
     deadline: SomeTime = timedelta(hours=24)
-    token: Secret | None = None
+    token: OneLine | None = None
     client_id: Annotated[str, Field(min_length=1)] | None = None
     client_secret: Secret | None = None
     jti: bool = False

@@ -14,8 +14,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from pydantic import ConfigDict, Field, JsonValue, RootModel, model_validator
 
 from watcher.core.duration import SomeTime
+from watcher.core.header import OneLine
 from watcher.core.model import Ask, Broken, Denied, Grant, Missing, Observation, Outcome, Params, Seen, State, Throttled
-from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers.account import Account, Parameters, Root, segment
 from watcher.providers.answers import folded, loads, malformed, read_as, retry_after, unseen
@@ -56,7 +56,7 @@ class Ukg(Account):
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     burst: Annotated[int, Field(ge=1)] = 1
     deadline: SomeTime = timedelta(hours=24)
-    token: Secret | None = None
+    token: OneLine | None = None
     auth: Annotated[OpenAm | Auth0, Field(discriminator="type")] | None = None
     scheme: Literal["Bearer", ""] = "Bearer"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from watcher.core.header import OneLine
 from watcher.core.model import Grant
 from watcher.core.secret import Secret
 from watcher.core.wire import Request
@@ -27,7 +28,7 @@ class OpenAm(BaseModel):
     password: Secret
     client_id: Text
     client_secret: Secret
-    app_key: Secret | None = None
+    app_key: OneLine | None = None
 
     @property
     def headers(self) -> dict[str, str]:
