@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint units chaos format bench lock clean
+.PHONY: help demo test lint units systemd-test chaos soak format bench lock clean
 
 help:            ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,13 +29,21 @@ lint: $(READY)   ## style, types, layers
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-units: $(READY)  ## what systemd says of the unit (needs systemd)
-	$(RUN)/python -m pytest -q tests/system/test_unit.py
+units: $(READY)  ## what systemd says of the units, and Prometheus of the alerts (needs both)
+	$(RUN)/python -m pytest -q tests/system/test_unit.py tests/system/test_monitoring.py
 
-chaos: $(READY)  ## kill -9 again and again, ten thousand requests a source: some eight minutes
-	CHAOS=1 timeout 1200 $(RUN)/python -m pytest -s -q tests/daemon/test_kill.py tests/daemon/test_kill_files.py \
-	  tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py tests/daemon/test_deliveries_kill.py \
-	  tests/daemon/test_deliveries_oracles.py tests/loops/test_deliver_many.py
+systemd-test: $(READY) ## the units under a real systemd, in a container (root, systemd-container, mmdebstrap)
+	PYTHONPATH=tests timeout --signal=INT --kill-after=60 900 $(RUN)/python -m system.boot
+
+chaos: $(READY)  ## kill -9 again and again, and everything else that goes wrong: half an hour
+	CHAOS=1 timeout 1800 $(RUN)/python -m pytest -s -q --timeout 900 tests/daemon/test_kill.py \
+	  tests/daemon/test_kill_files.py tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py \
+	  tests/daemon/test_deliveries_kill.py tests/daemon/test_deliveries_oracles.py tests/daemon/test_failover.py \
+	  tests/loops/test_deliver_many.py
+	PYTHONPATH=.:tests timeout 3600 $(RUN)/python -m chaos
+
+soak: $(READY)   ## nothing goes wrong, for SOAK_SECONDS (600): memory, handles, tasks
+	PYTHONPATH=.:tests timeout 1200 $(RUN)/python -m chaos soak
 
 format: $(READY) ## what ruff can mend by itself
 	$(RUN)/ruff check --fix

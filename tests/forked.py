@@ -96,7 +96,9 @@ def _all(file: IO[bytes]) -> bytes:
 async def _number(news: socket.socket) -> int:
     """Receive the next number."""
     await anyio.wait_readable(news)
-    return int(news.recv(32))
+    number = news.recv(32)
+    assert number, "the process that `watcher` is forked from has ended"
+    return int(number)
 
 
 def _ask(question: Mapping[str, object], *standard: IO[bytes] | None) -> socket.socket:

@@ -156,6 +156,7 @@ def test_without_a_terminal_auto_is_json(out: io.BytesIO) -> None:
 def test_standard_output_is_where_lines_go(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     configure(format="json")
     logger().info("daemon.ready")
+    assert structlog.get_config()["logger_factory"]().flush(within=20)
     assert capfdbinary.readouterr() == (
         b'{"timestamp":"2026-11-23T07:30:00.000000Z","level":"info","event":"daemon.ready"}\n',
         b"",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from running import stage, stop
 
 from watcher.systemd import extend, notify, watchdog_seconds
 
+ALIVE = "STATUS=0 open watches, on time, 0 deliveries waiting\nWATCHDOG=1"
 UNITS = Path(__file__).parent.parent / "systemd"
 
 
@@ -43,18 +45,25 @@ async def heard(listener: Listener) -> str:
     return await anyio.to_thread.run_sync(listener.hear)
 
 
-async def test_the_daemon_tells_that_it_is_ready_lives_and_stops(listener: Listener, tmp_path: Path) -> None:
+async def after(listener: Listener, often: str) -> str:
+    """Return the next that is said but for what is said all the time."""
+    while (told := await heard(listener)) == often:
+        pass
+    return told
+
+
+async def test_the_daemon_tells_that_it_is_ready_lives_reloads_and_stops(listener: Listener, tmp_path: Path) -> None:
     async with stage(tmp_path) as world:
         world.environ |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "300000"}
         world.environ.pop("WATCHDOG_PID", None)
         async with world.daemon(is_ready=False) as process:
             assert await heard(listener) == "READY=1\nSTATUS=0 open watches"
-            assert [await heard(listener) for _ in range(3)] == ["WATCHDOG=1"] * 3
+            assert [await heard(listener) for _ in range(3)] == [ALIVE] * 3
+            process.send_signal(signal.SIGHUP)
+            assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", await after(listener, ALIVE))
+            assert await after(listener, ALIVE) == "READY=1"
             assert await stop(process) == 0
-        rest = [await heard(listener)]
-        while rest[-1] == "WATCHDOG=1":
-            rest.append(await heard(listener))
-        assert rest[-1] == "STOPPING=1"
+        assert await after(listener, ALIVE) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000"
 
 
 async def test_ready_comes_after_the_open_watches_are_loaded(listener: Listener, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from watcher.http.server import HttpServer
 from watcher.opening import open_records, open_store
 from watcher.ports import Records, Store, Transport
 from watcher.posting import open_posts
-from watcher.systemd import notify, watchdog_seconds
+from watcher.systemd import Standing, extend, keep_told, notify
 from watcher.transport import open_transport
 
 STOP_WITHIN = 18.0
@@ -135,7 +135,7 @@ class Daemon:
         async with self._serving(), anyio.create_task_group() as tending:
             tending.start_soon(metrics.measure_loop_lag, self._clock, name="loop lag")
             tending.start_soon(self._heed, signals, name="signals")
-            tending.start_soon(self._feed_watchdog, name="watchdog")
+            tending.start_soon(keep_told, self._standing, name="systemd")
             with self._work:
                 async with self._crew.at_work():
                     with self._following:
@@ -201,17 +201,15 @@ class Daemon:
                 self._asked.ring()
             elif not self._is_stopping:
                 log.info("daemon.stopping", signal=number.name)
-                notify("STOPPING=1")
+                notify("STOPPING=1", extend(STOP_WITHIN + 2))
                 self._is_stopping, self._is_ready = True, False
                 self._work.deadline = anyio.current_time() + STOP_WITHIN
                 self._following.cancel()
             elif number is signal.SIGINT:
                 self._work.cancel()
 
-    async def _feed_watchdog(self) -> None:
-        """Tell systemd that we live, but only while each loop turns."""
-        patience = watchdog_seconds()
-        while patience is not None:
-            if (self._is_ready or self._is_stopping) and not self._crew.stuck:
-                notify("WATCHDOG=1")
-            await anyio.sleep(patience / 3)
+    def _standing(self) -> Standing | None:
+        """Say how things stand, once all is loaded."""
+        if not (self._is_ready or self._is_stopping):
+            return None
+        return Standing(self._crew.readings(), self._crew.stuck)

@@ -21,6 +21,7 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from watcher.core.moment import rfc3339
+from watcher.printer import nowhere, printer_of
 
 Format: TypeAlias = Literal["json", "console", "auto"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -52,7 +53,8 @@ def configure(
     `secrets` appear in no line. `strict` makes an event that is not in `EVENTS` a ValueError; without it the line
     is kept as `daemon.fault`.
     """
-    out = stream or sys.stdout.buffer
+    out = stream or (sys.stdout.buffer if sys.stdout else nowhere())
+    printer = structlog.BytesLogger(stream) if stream else printer_of(out, missing=_missing)
     on_terminal = format == "console" or (format == "auto" and out.isatty())
     structlog.configure(
         processors=[
@@ -63,7 +65,7 @@ def configure(
             _Console(colors=out.isatty()) if on_terminal else _json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(out),
+        logger_factory=lambda *_: printer,
         cache_logger_on_first_use=False,  # or a reload would not reach the loggers that exist
     )
     _take_over(level)
@@ -136,6 +138,12 @@ def _json(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> bytes:
         return orjson.dumps(event_dict)
     except TypeError:  # integers beyond 64 bit, names of files that are not UTF-8: rare, and the line is kept
         return json.dumps(event_dict).encode()
+
+
+def _missing(number: int) -> bytes:
+    """Make the line that stands where others are missing."""
+    told = {"event": FAULT, "message": "lines are missing: nobody read them, or there was no room", "lines": number}
+    return orjson.dumps(_stamp(None, "error", told))
 
 
 class _Console:

@@ -49,7 +49,7 @@ class Printer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._live, name="log", daemon=True)
                 self._thread.start()
-                atexit.register(self.flush, within=LAST_WORDS_WITHIN)
+                _started.append(self)
             self._changed.notify_all()
 
     log = debug = info = warn = warning = error = err = critical = fatal = failure = exception = msg
@@ -90,6 +90,16 @@ class Printer:
             rest = rest[number:]
             self._is_torn = bool(rest)
         return True
+
+
+_started: list[Printer] = []
+
+
+@atexit.register
+def last_words() -> None:
+    """Wait a moment until all is printed: before the process ends, also where it ends without looking back."""
+    for printer in _started:
+        printer.flush(within=LAST_WORDS_WITHIN)
 
 
 @cache

@@ -20,7 +20,10 @@ def run(context: typer.Context) -> None:
     from watcher import app
     from watcher.core.errors import ConfigError, WatcherError
     from watcher.log import configure
+    from watcher.printer import last_words, plug
 
+    plug()
+    context.call_on_close(last_words)
     configure()
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     try:
