@@ -49,7 +49,7 @@ EVENTS = """
 """
 DELIVERIES = """
     INSERT INTO deliveries (webhook, event, watch, place, due_at, loose, head)
-    SELECT :webhook, cursor, watch, 2 * cursor, at, 0, sequence = 1 FROM events
+    SELECT :webhook, cursor, watch, cursor << 20, at, 0, sequence = 1 FROM events
 """
 
 

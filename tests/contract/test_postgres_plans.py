@@ -90,7 +90,7 @@ FILL = """
     INSERT INTO events (id, watch, sequence, type, at, body)
     SELECT 'e' || n, 1 + (n - 1) % {watches}, n, 'watch.finished', n, '' FROM generate_series(1, {all}) AS n;
     INSERT INTO deliveries (webhook, event, watch, shard, place, loose, head, due_at)
-    SELECT 'ops', cursor, watch, watch % 256, 2 * cursor, 0, (sequence <= {watches})::int, at FROM events;
+    SELECT 'ops', cursor, watch, watch % 256, cursor << 20, 0, (sequence <= {watches})::int, at FROM events;
     ANALYZE
 """
 

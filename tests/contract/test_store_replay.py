@@ -139,6 +139,16 @@ async def test_it_goes_behind_what_waits_in_the_order_in_which_things_happened(s
     assert [sequence for _, sequence in await sent(store)] == [4, 5, 1, 3, 6]
 
 
+async def test_what_is_wanted_later_goes_behind_what_was_wanted_before_though_nothing_happened_meanwhile(
+    store: Store,
+) -> None:
+    watch = await three_delivered(store)
+    for number in (3, 2, 1):
+        event = an_event(watch, sequence=number).id
+        assert await replayed(store, Replay(0, rate=1.0, events=(event,))) == [1, 0]
+    assert [sequence for _, sequence in await sent(store)] == [3, 2, 1]
+
+
 async def test_what_waits_is_left_alone(store: Store) -> None:
     (watch,) = await added(store, a_watch())
     await told(store, watch, events=2)

@@ -109,5 +109,5 @@ BACKLOG = """
         FROM deliveries
         WHERE status = 'waiting'
         GROUP BY webhook
-    ) AS waits LEFT JOIN events AS e ON e.cursor = waits.place / 2
+    ) AS waits LEFT JOIN events AS e ON e.cursor = waits.place >> 20
 """

@@ -12,7 +12,7 @@ from watcher.core.rows import Pruned
 from watcher.stores.postgres_connection import Database
 from watcher.stores.postgres_lanes import promote
 from watcher.stores.postgres_outbox import select_undelivered
-from watcher.stores.rows import micros
+from watcher.stores.rows import micros, moment
 
 SLICE = 20  # events at once: of each there may be many attempts
 
@@ -22,7 +22,7 @@ async def forget(db: Database, *, before: datetime, ids_before: datetime, limit:
     old, oldest = micros(before), micros(ids_before)
     given_up = await _give_up(db, old, limit=limit)
     rows = given_up.total()
-    for step, age in ((_details, old), (_conditions, old), (_rejected, old), (_ids, oldest)):
+    for step, age in ((_details, old), (_conditions, old), (_rejected, old), (_origins, old), (_ids, oldest)):
         if rows < limit:
             rows += await step(db, age, limit=limit - rows)
     return Pruned(rows, dict(given_up))
@@ -47,7 +47,7 @@ LONGEST = """
             ORDER BY d.place
             LIMIT $3
         ) AS waits
-        LEFT JOIN events AS e ON e.cursor = waits.place / 2
+        LEFT JOIN events AS e ON e.cursor = waits.place >> 20
     WHERE coalesce(e.at, 0) < $2
     LIMIT $3
 """
@@ -130,6 +130,25 @@ async def _rejected(db: Database, old: int, *, limit: int) -> int:
 FORGET_REJECTED = """
     DELETE FROM rejected WHERE id IN (
         SELECT id FROM (SELECT id, at FROM rejected ORDER BY id LIMIT $1) AS first WHERE at < $2
+    )
+"""
+
+
+async def _origins(db: Database, old: int, *, limit: int) -> int:
+    """Forget origins that nobody has called since then, and that nobody disabled; return how many."""
+    return _number(await db.execute(FORGET_ORIGINS, moment(old).isoformat(), limit))
+
+
+# Their times are texts that sort as they do, byte by byte. However often its breaker opened: it is no reason to wait.
+FORGET_ORIGINS = """
+    DELETE FROM endpoints WHERE name IN (
+        SELECT name FROM endpoints
+        WHERE strpos(name, ':') > 0 AND value::jsonb ->> 'disabled' IS NULL
+            AND coalesce(value::jsonb #>> '{last_good,at}', '') COLLATE "C" < $1
+            AND coalesce(value::jsonb ->> 'failed_at', '') COLLATE "C" < $1
+            AND coalesce(value::jsonb ->> 'paused_until', '') COLLATE "C" < $1
+            AND NOT EXISTS (SELECT FROM deliveries WHERE webhook = name AND status = 'waiting')
+        LIMIT $2
     )
 """
 

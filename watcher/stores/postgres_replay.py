@@ -124,27 +124,37 @@ async def _send_again(db: Database, wanted: list[_Place]) -> None:
     if not wanted:
         return
     ((now, last),) = await db.fetch("SELECT at, cursor FROM events ORDER BY cursor DESC LIMIT 1")
+    ends = dict(await db.fetch(ENDS, last, list({place.webhook for place in wanted})))
     await db.execute(
         SEND_AGAIN,
         [place.event for place in wanted],
         [place.webhook for place in wanted],
         [shard_of(place.uid) for place in wanted],
-        2 * last + 1,
+        [ends[place.webhook] for place in wanted],
         now,
     )
+
+
+# Behind what was sent again before, since the last event; a million times, which is enough.
+ENDS = """
+    SELECT webhook, least(greatest($1::bigint << 20, (
+        SELECT max(d.place) FROM deliveries AS d WHERE d.webhook = one.webhook AND d.status = 'waiting'
+    )) + 1, (($1 + 1) << 20) - 1)
+    FROM unnest($2::text[]) AS one (webhook)
+"""
 
 
 # Of those that come into an empty lane together the first is its head.
 SEND_AGAIN = """
     INSERT INTO deliveries (webhook, event, watch, shard, place, due_at, again, loose, head)
-    SELECT webhook, event, watch, shard, $4, $5, 1, loose, greatest(loose, (rank = 1 AND NOT EXISTS (
+    SELECT webhook, event, watch, shard, place, $5, 1, loose, greatest(loose, (rank = 1 AND NOT EXISTS (
         SELECT FROM deliveries AS d
         WHERE d.webhook = one.webhook AND d.watch = one.watch AND d.status = 'waiting' AND d.loose = 0
     ))::integer)
     FROM (
-        SELECT wanted.webhook, wanted.event, e.watch, wanted.shard, coalesce(1 - p.ordered, 0) AS loose,
+        SELECT wanted.webhook, wanted.event, e.watch, wanted.shard, wanted.place, coalesce(1 - p.ordered, 0) AS loose,
             rank() OVER (PARTITION BY wanted.webhook, e.watch ORDER BY wanted.event) AS rank
-        FROM unnest($1::bigint[], $2::text[], $3::smallint[]) AS wanted (event, webhook, shard)
+        FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::bigint[]) AS wanted (event, webhook, shard, place)
             JOIN events AS e ON e.cursor = wanted.event
             LEFT JOIN endpoints AS p ON p.name = wanted.webhook
     ) AS one

@@ -188,7 +188,7 @@ TELL = """
 # comes before it.
 DELIVER = """
     INSERT INTO deliveries (webhook, event, watch, shard, place, due_at, loose, head)
-    SELECT one.webhook, one.event, one.watch, one.shard, 2 * one.event, one.due_at, lanes.loose,
+    SELECT one.webhook, one.event, one.watch, one.shard, one.event << 20, one.due_at, lanes.loose,
         greatest(lanes.loose, (waits.id IS NULL AND one.event = min(one.event) OVER lane)::integer)
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[])
             WITH ORDINALITY AS one (webhook, event, watch, shard, due_at, number)

@@ -87,7 +87,7 @@ def select_backlog(db: sqlite3.Connection) -> dict[str, Backlog]:
 BACKLOG = """
     SELECT count(*), (
         SELECT at FROM events WHERE cursor = (
-            SELECT min(place) / 2 FROM deliveries WHERE webhook = :webhook AND status = 'waiting'
+            SELECT min(place) >> 20 FROM deliveries WHERE webhook = :webhook AND status = 'waiting'
         )
     )
     FROM deliveries WHERE webhook = :webhook AND status = 'waiting'

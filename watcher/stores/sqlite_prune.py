@@ -40,7 +40,7 @@ def _give_up(db: sqlite3.Connection, old: int, *, limit: int) -> dict[str, int]:
 # A delivery waits since the event of its place; where that is forgotten already, for longer than anybody waits.
 LONGEST = """
     SELECT d.id, d.due_at, coalesce(e.at, 0)
-    FROM deliveries AS d LEFT JOIN events AS e ON e.cursor = d.place / 2
+    FROM deliveries AS d LEFT JOIN events AS e ON e.cursor = d.place >> 20
     WHERE d.webhook = ? AND d.status = 'waiting'
     ORDER BY d.place
     LIMIT ?

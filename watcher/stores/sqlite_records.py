@@ -201,7 +201,7 @@ def _overview(db: sqlite3.Connection, *, path: Path) -> Overview:
     waiting = db.execute(
         """
         SELECT webhook, count, at FROM (
-            SELECT webhook, count(*) AS count, min(place) / 2 AS oldest
+            SELECT webhook, count(*) AS count, min(place) >> 20 AS oldest
             FROM deliveries WHERE status = 'waiting' GROUP BY webhook
         ) LEFT JOIN events ON cursor = oldest
         """

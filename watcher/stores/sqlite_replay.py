@@ -124,10 +124,19 @@ ALL = """
 def _send_again(db: sqlite3.Connection, wanted: list[tuple[int, str]]) -> None:
     """Make deliveries wait at the ends of their lanes, due at once: since the last event that there is."""
     now, last = db.execute("SELECT at, cursor FROM events ORDER BY cursor DESC LIMIT 1").fetchone()
+    ends = {name: db.execute(END, (last, name)).fetchone()[0] for name in {webhook for _, webhook in wanted}}
     db.executemany(
         SEND_AGAIN,
-        [{"event": event, "webhook": webhook, "due_at": now, "place": 2 * last + 1} for event, webhook in wanted],
+        [{"event": event, "webhook": webhook, "due_at": now, "place": ends[webhook]} for event, webhook in wanted],
     )
+
+
+# Behind what was sent again before, since the last event; a million times, which is enough.
+END = """
+    SELECT min(max(?1 << 20, coalesce((
+        SELECT max(place) FROM deliveries WHERE webhook = ?2 AND status = 'waiting'
+    ), 0)) + 1, ((?1 + 1) << 20) - 1)
+"""
 
 
 SEND_AGAIN = """

@@ -143,7 +143,7 @@ def _is_callback_gone(db: sqlite3.Connection, watch: int) -> bool:
 # Of a webhook that is not ordered each stands by itself; else it is the head of its lane if nothing waits there.
 DELIVER = """
     INSERT INTO deliveries (webhook, event, watch, place, due_at, loose, head)
-    SELECT :webhook, :event, :watch, 2 * :event, :due_at, endpoint.loose, endpoint.loose OR NOT EXISTS (
+    SELECT :webhook, :event, :watch, :event << 20, :due_at, endpoint.loose, endpoint.loose OR NOT EXISTS (
         SELECT 1 FROM deliveries AS d
         WHERE d.webhook = :webhook AND d.watch = :watch AND d.status = 'waiting' AND d.loose = 0
     )

@@ -93,7 +93,7 @@ CREATE TABLE deliveries (
     watch bigint NOT NULL,                       -- the event's
     shard smallint NOT NULL,                     -- of the watch, or of the provider's condition
     status text NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'delivered', 'exhausted')),
-    place bigint NOT NULL,                       -- in the lane: twice its event; of a replay, the last event's and 1
+    place bigint NOT NULL,                       -- in the lane: its event << 20; of a replay, the last place there is and 1
     loose smallint NOT NULL,                     -- stands in no lane, and so is a head
     head smallint NOT NULL CHECK (head = 0 AND (loose = 0 OR status <> 'waiting') OR head = 1 AND status = 'waiting'),
     again smallint NOT NULL DEFAULT 0,           -- was sent or given up before

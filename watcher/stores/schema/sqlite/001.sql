@@ -79,7 +79,7 @@ CREATE TABLE deliveries (
     event INTEGER NOT NULL REFERENCES events (cursor),
     watch INTEGER NOT NULL,                      -- the event's
     status TEXT NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'delivered', 'exhausted')),
-    place INTEGER NOT NULL,                      -- in the lane: twice its event; of a replay, the last event's and 1
+    place INTEGER NOT NULL,                      -- in the lane: its event << 20; of a replay, the last place there is and 1
     loose INTEGER NOT NULL,                      -- stands in no lane, and so is a head
     head INTEGER NOT NULL CHECK (head = 0 AND (loose = 0 OR status <> 'waiting') OR head = 1 AND status = 'waiting'),
     again INTEGER NOT NULL DEFAULT 0,            -- was sent or given up before
