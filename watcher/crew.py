@@ -56,7 +56,7 @@ class Crew:
         self._clock = clock
         self._outbox = Outbox({}, store=store, clock=clock, agent=AGENT, posts=posts, hold=self._hold)
         self._recorder = Recorder(store=store, webhooks={}, wake=self._outbox.wake, told=told)
-        self.feed = Feed({}, store=store, recorder=self._recorder, outbox=self._outbox, clock=clock)
+        self.feed = Feed({}, store=store, recorder=self._recorder, outbox=self._outbox, clock=clock, hold=self._hold)
         self.room = Room(most=config.watcher.max_watches, count=lambda: self.feed.open, folder=config.watcher.folder)
         self._tenure = Tenure(
             self._hold,
@@ -76,18 +76,25 @@ class Crew:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Let loops turn while the block lasts; then stop first what takes work in, then what delivers."""
-        async with self._outbox.open(), self._pollers.open(), self._intakes.open(), self._tending:
-            yield
-            for loop in (*self._intakes.loops.values(), *self._tended.values(), *self._pollers.loops.values()):
-                loop.stop()
+        """Let loops turn while the block lasts; then stop first what takes work in, then what delivers.
+
+        The lease is kept to the last, so that what is on its way can be settled.
+        """
+        async with anyio.create_task_group() as leasing:
+            leasing.start_soon(self._tenure.run, name="lease")
+            async with self._outbox.open(), self._pollers.open(), self._intakes.open(), self._tending:
+                yield
+                for loop in (*self._intakes.loops.values(), *self._tended.values(), *self._pollers.loops.values()):
+                    loop.stop()
+            self._tenure.stop()
 
     async def begin(self, config: Config) -> None:
         """Start all loops; the sources last: how much room there is shows once every open watch is known."""
-        self._tend(lease=self._tenure)
         await self.change(config.model_copy(update={"sources": {}}), desk=self._desk)
         await patiently(self.feed.load)
-        self._tend(feed=self.feed, keep=self._keeper, room=self.room)
+        self._tended = {"feed": self.feed, "keep": self._keeper, "room": self.room}
+        for name, loop in self._tended.items():
+            self._tending.start_soon(loop.run, name=name)
         await self._intakes.change(config.sources)
 
     async def change(self, config: Config, *, desk: Desk) -> None:
@@ -107,16 +114,12 @@ class Crew:
             changing.start_soon(self._pollers.change, config.providers)
             changing.start_soon(self._intakes.change, config.sources)
 
-    def _tend(self, **loops: Loop) -> None:
-        for name, loop in loops.items():
-            self._tending.start_soon(loop.run, name=name)
-        self._tended |= loops
-
     def _learn(self, conditions: Iterable[Condition], endpoints: Iterable[Endpoint]) -> None:
         for condition in conditions:
             if condition.provider in self._pollers.loops:
                 self._pollers.loops[condition.provider].learn(condition)
         self._outbox.learn(endpoints)
+        self._outbox.wake_all()  # for what others made wait in our shards: events of providers, replays
 
     @asynccontextmanager
     async def _polling(self, name: str, provider: Provider) -> AsyncIterator[Poller]:
@@ -132,8 +135,8 @@ class Crew:
             clock=self._clock,
             hold=self._hold,
         )
-        poller.follow()
         async with self.feed.feeding(name, poller):
+            poller.follow()  # only now: shards may have changed hands while its watches were loaded
             yield poller
 
     @asynccontextmanager
@@ -146,7 +149,7 @@ class Crew:
     @property
     def stuck(self) -> list[str]:
         """Which loops do not turn, by what they do."""
-        tended = [name for name, loop in self._tended.items() if not loop.is_turning]
+        tended = [name for name, loop in {"lease": self._tenure, **self._tended}.items() if not loop.is_turning]
         return [*self._intakes.stuck, *tended, *self._pollers.stuck, *self._outbox.stuck]
 
     def readings(self) -> Iterator[metrics.Reading]:
