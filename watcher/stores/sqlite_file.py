@@ -51,7 +51,7 @@ def migrate(db: sqlite3.Connection) -> None:
 
     """
     known = migrations()
-    if _version(db) == 0 and db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+    if db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() and _version(db) == 0:  # not before
         raise StoreError(FOREIGN)
     if _version(db) > len(known):
         raise StoreError(f"a newer watcher wrote it (schema {_version(db)}, this one knows {len(known)})")
