@@ -17,6 +17,7 @@ from watcher.stores import (
     postgres_replay,
     postgres_sent,
     postgres_settled,
+    postgres_steps,
     postgres_watches,
 )
 from watcher.stores.postgres_connection import Database
@@ -32,6 +33,12 @@ NUMBERS = [1] * 100
 # What is asked, and the index that the deliveries (or watches, or events) are found by.
 ASKED: dict[str, tuple[str, tuple[object, ...], str]] = {
     "load": (postgres_watches.LOAD, (0, EVERYTHING, None, 10), "watches_open"),
+    "write steps": (
+        postgres_steps.UPDATE,
+        ([0], ["u1"], [0], [1], [1], ["sent"], ["pending"], [None], [1], [None], [None]),
+        "watches_uid_key",
+    ),
+    "address": (postgres_steps.DELIVER, (["ops"], [LAST >> 20], [1], [1], [1]), "deliveries_lanes"),
     "heads": (postgres_outbox.HEADS, ("ops", 0, LAST, EVERYTHING, HEADS[:50], 10), "deliveries_heads"),
     "heads of some shards": (postgres_outbox.HEADS, ("ops", 0, LAST, HALF, HEADS[:50], 10), "deliveries_heads"),
     "heads again": (postgres_outbox.HEADS, ("ops", 1, LAST, EVERYTHING, [], 10), "deliveries_heads"),

@@ -8,6 +8,7 @@ from store_values import (
     LATER,
     NOON,
     Backend,
+    a_step,
     a_watch,
     added,
     head_of,
@@ -163,8 +164,8 @@ async def test_an_attempt_that_ends_when_patience_does_loosens_at_once(store: St
 
 
 async def test_many_lanes_loosen_together(store: Store) -> None:
-    for watch in await added(store, *(a_watch(f"w{number}") for number in range(1100))):
-        await told(store, watch, events=2)
+    watches = await added(store, *(a_watch(f"w{number}") for number in range(1100)))
+    assert await store.commit([a_step(watch, events=2) for watch in watches]) == [None] * 1100
     refused = [settled(head, Decision.RETRY, loosens_at=LATER) for head in await waiting(store, limit=2000)]
     await store.settle(refused)
     assert await store.loosen(now=LATER) == 1100

@@ -1,29 +1,36 @@
-"""Who may write what: shards, and what a worker holds of them."""
-
 from collections import Counter
+from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from watcher.core.lease import SHARDS, STEWARDS, Lease, shard_of
-
-
-def test_a_watch_stays_in_its_shard_for_ever() -> None:
-    assert [shard_of(uid) for uid in ("uid-a", "uid-b", "condition of d7")] == [246, 76, 13]
+from watcher.core.lease import SHARDS, Lease, shard_of
 
 
-def test_watches_spread_over_all_shards() -> None:
-    spread = Counter(shard_of(f"uid-{number}") for number in range(100 * SHARDS))
-    assert sorted(spread) == list(range(SHARDS))
-    assert max(spread.values()) < 2 * 100
+@given(st.text())
+def test_every_watch_has_a_shard(uid: str) -> None:
+    assert 0 <= shard_of(uid) < SHARDS
+
+
+def test_the_shard_of_a_watch_never_changes() -> None:
+    """Or what is stored would belong to nobody."""
+    assert [shard_of(uid) for uid in ("", "0", "00ff", "9f86d081884c7d659a2feaa0c55ad015")] == [0, 33, 97, 18]
+
+
+def test_watches_are_spread_evenly() -> None:
+    filled = Counter(shard_of(f"{number:032x}") for number in range(100 * SHARDS))
+    assert len(filled) == SHARDS
+    assert max(filled.values()) < 200
 
 
 @pytest.mark.parametrize(
-    ("shards", "share", "is_steward"),
-    [(range(0), 0.0, False), (range(64), 0.25, True), (range(64, 128), 0.25, False), (range(SHARDS), 1.0, True)],
+    ("held", "share", "is_steward"), [([], 0.0, False), ([0], 1 / 256, True), ([5, 9], 2 / 256, False)]
 )
-def test_a_share_is_the_part_of_all_shards_and_who_holds_the_first_is_the_steward(
-    shards: range, share: float, *, is_steward: bool
-) -> None:
-    lease = Lease(dict.fromkeys(shards, 1))
+def test_a_lease_says_which_part_of_everything_it_is(held: list[int], share: float, *, is_steward: bool) -> None:
+    lease = Lease(dict.fromkeys(held, 1), lasts=timedelta(seconds=10))
     assert (lease.share, lease.is_steward) == (share, is_steward)
-    assert STEWARDS in range(SHARDS)
+
+
+def test_all_shards_together_are_everything() -> None:
+    assert Lease(dict.fromkeys(range(SHARDS), 1)).share == 1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 
 from watcher import metrics
-from watcher.core.delivery import Delivery, Settled
+from watcher.core.delivery import Decision, Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError, StoreError
 from watcher.core.intent import Intent, Replay, Switch
@@ -27,7 +27,7 @@ from watcher.stores.postgres_schema import SCHEMA, migrate
 from watcher.stores.postgres_settled import settle
 from watcher.stores.postgres_steps import attempt_steps, read_conditions, write_pause, write_report
 from watcher.stores.postgres_watches import select_opened, select_watch
-from watcher.stores.postgres_writer import Held, PostgresWriter
+from watcher.stores.postgres_writer import Held, PostgresWriter, Reach
 
 FEW = 500  # rows at most in one transaction of what can be done bit by bit
 NOT_OURS = "the store belongs to other workers"
@@ -209,7 +209,9 @@ class PostgresStore:
                 await keep(db, endpoint)
 
         shards = {shard_of(one.delivery.event.uid) for one in settled}
-        await self._writer.own(work, shards=shards, rows=len(settled))
+        is_far = endpoint is not None or any(one.decision is Decision.ENDED for one in settled)
+        reach = Reach.COMMON if is_far else Reach.LANES
+        await self._writer.own(work, shards=shards, rows=len(settled), reach=reach)
 
     async def loosen(self, *, now: datetime) -> int:
         """Let go of lanes, a few at a time."""
@@ -219,7 +221,7 @@ class PostgresStore:
 
         loosened, some = 0, FEW
         while some == FEW:
-            some = await self._writer.own(work, shards=self._epochs, rows=FEW)
+            some = await self._writer.own(work, shards=self._epochs, rows=FEW, reach=Reach.LANES)
             loosened += some
         return loosened
 
@@ -267,9 +269,9 @@ class PostgresStore:
         return await self._alone(lambda db: forget(db, before=before, ids_before=ids_before, limit=limit))
 
     async def _alone(self, work: Callable[[Database], Awaitable[T]]) -> T:
-        """Write as an owner, in any lane, while no other owner writes."""
+        """Write as an owner, in any lane, while no other owner does."""
 
         async def owned(db: Database, _: Held) -> T:
             return await work(db)
 
-        return await self._writer.own(owned, shards=(), alone=True)
+        return await self._writer.own(owned, shards=(), reach=Reach.EVERYTHING)

@@ -2,7 +2,6 @@
 
 from watcher.core.endpoint import Endpoint
 from watcher.stores.postgres_connection import Database
-from watcher.stores.postgres_writer import take_turn
 from watcher.stores.rows_outbox import read_endpoint, write_endpoint
 
 
@@ -11,7 +10,6 @@ async def know(db: Database, webhook: str, *, ordered: bool) -> Endpoint:
 
     No other owner writes meanwhile.
     """
-    await take_turn(db)
     found = await db.fetchrow("SELECT ordered, value FROM endpoints WHERE name = $1", webhook)
     was_ordered, endpoint = (True, Endpoint(webhook)) if found is None else (bool(found[0]), read_endpoint(found[1]))
     if found is None:
@@ -24,7 +22,6 @@ async def know(db: Database, webhook: str, *, ordered: bool) -> Endpoint:
 
 async def keep(db: Database, endpoint: Endpoint) -> None:
     """Store what is known of a webhook."""
-    await take_turn(db)
     await db.execute(
         """
         INSERT INTO endpoints (name, ordered, value) VALUES ($1, 1, $2)

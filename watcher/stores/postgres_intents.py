@@ -5,13 +5,11 @@ from typing import assert_never
 
 from watcher.core.intent import Cancel, Intent, Replay, Switch
 from watcher.stores.postgres_connection import Database
-from watcher.stores.postgres_writer import take_turn
 from watcher.stores.rows_outbox import IntentColumns, write_replay, write_switch
 
 
 async def write_intent(db: Database, intent: Intent) -> None:
     """Store what is wanted; that a watch is to end is wanted once, and of an open one only."""
-    await take_turn(db)
     match intent:
         case Cancel():
             await db.execute(

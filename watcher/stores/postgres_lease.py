@@ -30,6 +30,7 @@ class Worker:
 async def enter(db: Database, worker: Worker) -> None:
     """Take part from now on; whoever had this name before is told so at its next call."""
     await db.execute(LEASING)
+    await db.execute("DELETE FROM workers WHERE expires_at < clock_timestamp() - interval '1 day'")
     await db.execute(
         """
         INSERT INTO workers (name, token, expires_at) VALUES ($1, $2, clock_timestamp() + $3)
@@ -109,7 +110,9 @@ async def let_go(db: Database, worker: Worker, *, shards: Collection[int]) -> No
     await db.execute(
         """
         UPDATE shards SET worker = NULL
-        WHERE worker = $1 AND shard = ANY($3::int[]) AND EXISTS (SELECT FROM workers WHERE name = $1 AND token = $2)
+        WHERE EXISTS (SELECT FROM workers WHERE name = $1 AND token = $2) AND shard IN (
+            SELECT shard FROM shards WHERE worker = $1 AND shard = ANY($3::int[]) ORDER BY shard FOR UPDATE
+        )
         """,
         worker.name,
         worker.token,

@@ -124,7 +124,8 @@ async def _send_again(db: Database, wanted: list[_Place]) -> None:
     if not wanted:
         return
     ((now, last),) = await db.fetch("SELECT at, cursor FROM events ORDER BY cursor DESC LIMIT 1")
-    ends = dict(await db.fetch(ENDS, last, list({place.webhook for place in wanted})))
+    names = list({place.webhook for place in wanted})
+    ends: dict[str, int] = {row["webhook"]: row["end"] for row in await db.fetch(ENDS, last, names)}
     await db.execute(
         SEND_AGAIN,
         [place.event for place in wanted],
@@ -139,7 +140,7 @@ async def _send_again(db: Database, wanted: list[_Place]) -> None:
 ENDS = """
     SELECT webhook, least(greatest($1::bigint << 20, (
         SELECT max(d.place) FROM deliveries AS d WHERE d.webhook = one.webhook AND d.status = 'waiting'
-    )) + 1, (($1 + 1) << 20) - 1)
+    )) + 1, (($1 + 1) << 20) - 1) AS end
     FROM unnest($2::text[]) AS one (webhook)
 """
 

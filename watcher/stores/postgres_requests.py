@@ -13,13 +13,11 @@ from watcher.core.request import canonical
 from watcher.core.rows import REFUSALS, Admission, Arrival
 from watcher.stores.postgres_connection import Database
 from watcher.stores.postgres_text import storable
-from watcher.stores.postgres_writer import take_turn
 from watcher.stores.rows import micros, span
 
 
 async def take_in(db: Database, arrivals: Sequence[Arrival], *, now: datetime) -> list[Admission]:
     """Store arrivals in order, or what is wrong with them; new watches that follow each other are few statements."""
-    await take_turn(db)
     admissions: list[Admission] = []
     for _, some in groupby(arrivals, key=lambda arrival: arrival.watch is not None):
         run = list(some)

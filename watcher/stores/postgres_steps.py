@@ -12,7 +12,7 @@ from watcher.core.lease import shard_of
 from watcher.core.model import Condition, Event, Report, Step, Watch
 from watcher.stores.postgres_connection import FAILURES, Database, is_broken, reason, savepoint
 from watcher.stores.postgres_text import storable
-from watcher.stores.postgres_writer import Held, take_turn
+from watcher.stores.postgres_writer import Held
 from watcher.stores.rows import ConditionColumns, micros, micros_or_none, write_snapshot, write_trouble
 
 # --- steps ----------------------------------------------------------------------------------------------------
@@ -129,7 +129,6 @@ async def _end_intents(db: Database, written: Iterable[_Written]) -> None:
     done = [one.step.intent for one in written if one.step.intent is not None]
     finished = [one.row for one in written if one.step.watch.ending is not None]
     if done or finished:
-        await take_turn(db)
         await db.execute(
             "DELETE FROM intents WHERE id = ANY($1::bigint[]) OR cancel = ANY($2::bigint[])", done, finished
         )
@@ -162,7 +161,6 @@ async def _write_events(db: Database, told: Sequence[_Told]) -> None:
     """Write events and a delivery for each webhook that they go to, at the ends of their lanes."""
     if not told:
         return
-    await take_turn(db)
     events = [(of.event.id, of.watch, of.sequence, of.event.type, micros(of.event.at), of.event.body) for of in told]
     cursors = {row["id"]: row["cursor"] for row in await db.fetch(TELL, *zip(*events, strict=True))}
     deliveries = [
@@ -217,7 +215,6 @@ async def read_conditions(db: Database) -> list[Condition]:
 async def write_report(db: Database, report: Report) -> None:
     """Write a provider's condition and the event that tells it, if nobody told another one meanwhile."""
     condition = report.condition
-    await take_turn(db)
     row = await db.fetchrow(
         REPORT, condition.provider, condition.uid, condition.sequence, condition.reason, micros_or_none(condition.since)
     )
@@ -240,7 +237,6 @@ REPORT = """
 
 async def write_pause(db: Database, condition: Condition) -> None:
     """Write until when nothing is sent to a provider; the longest that any worker was told holds."""
-    await take_turn(db)
     await db.execute(
         """
         INSERT INTO conditions AS known (provider, uid, sequence, paused_until) VALUES ($1, $2, 0, $3)

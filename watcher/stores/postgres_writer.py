@@ -1,13 +1,13 @@
 """All that one worker writes, through one connection: what waits at the same time goes in one transaction.
 
 No task of its own: the first of those who wait carries out the jobs of all, and the next group's first goes on. No
-worker deadlocks with another, because all take their locks in one order: first shards, before the jobs of a group
-begin, then their turn (`take_turn`), then rows.
+worker deadlocks with another, because all take their locks in one order: shards, then the turn, then rows.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import islice
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -26,6 +26,18 @@ T = TypeVar("T")
 Held: TypeAlias = Mapping[int, int]  # the shards that a job may write in, and their epochs
 
 
+# One worker at a time writes what several may, so that rows of watches and cursors of events are in order of commits.
+TURN = "SELECT pg_advisory_xact_lock(8480, 1)"
+
+
+class Reach(Enum):
+    """How far a job reaches, and so what must be locked for it."""
+
+    LANES = auto()  # deliveries in shards that are held, and nothing else
+    COMMON = auto()  # also what other workers may write, or wait for: watches, events, endpoints, conditions, intents …
+    EVERYTHING = auto()  # also deliveries in shards that are not held; no other owner writes meanwhile
+
+
 class Guard(Protocol):
     """Says what the worker holds, and sees to it that nobody takes it before the transaction ends."""
 
@@ -34,18 +46,6 @@ class Guard(Protocol):
 
         None: the worker owns nothing any more.
         """
-
-
-async def take_turn(db: Database) -> None:
-    """Wait until no other worker writes what several may write, and keep them waiting until the transaction ends.
-
-    Whoever writes rows that are read by cursor (new watches, events), or that do not belong to one shard (endpoints,
-    conditions, intents, refused requests), takes its turn right before: cursors then grow in the order of commits.
-    """
-    await db.execute(TURN)
-
-
-TURN = "SELECT pg_advisory_xact_lock(8480, 1)"
 
 
 class StepWriter(Protocol):
@@ -61,7 +61,7 @@ class _Job:
 
     rows: int
     shards: frozenset[int] | None
-    alone: bool = False
+    reach: Reach = Reach.COMMON
     work: Callable[[Database, Held], Awaitable[None]] | None = None
     steps: Sequence[Step] = ()
     answers: list[Exception | None] = field(default_factory=list)
@@ -113,18 +113,16 @@ class PostgresWriter:
         *,
         shards: Collection[int],
         rows: int = 1,
-        alone: bool = False,
+        reach: Reach = Reach.COMMON,
     ) -> T:
         """Carry out `work` as `run` does, as an owner: it is told which of `shards` are held, and under which epochs.
-
-        `alone`: while it works no other worker writes as an owner, in any shard.
 
         Raises:
             StoreError: as `run`.
             LeaseLostError: we own nothing any more.
 
         """
-        return await self._run(work, rows=rows, shards=frozenset(shards), alone=alone)
+        return await self._run(work, rows=rows, shards=frozenset(shards), reach=reach)
 
     async def commit(self, steps: Sequence[Step]) -> list[Exception | None]:
         """Write steps, and answer for each; those of all callers in a group are as few statements as one caller's.
@@ -148,14 +146,14 @@ class PostgresWriter:
         *,
         rows: int,
         shards: frozenset[int] | None,
-        alone: bool = False,
+        reach: Reach = Reach.COMMON,
     ) -> T:
         result: list[T] = []
 
         async def keeping(db: Database, held: Held) -> None:
             result.append(await work(db, held))
 
-        await self._queue(_Job(rows, shards, alone, work=keeping))
+        await self._queue(_Job(rows, shards, reach, work=keeping))
         return result[0]
 
     async def _queue(self, job: _Job) -> None:
@@ -183,11 +181,11 @@ class PostgresWriter:
             self._leader.woken.set()
 
     def _next_group(self) -> list[_Job]:
-        """Take those that wait, in order; one that must be alone is."""
+        """Take those that wait, in order; one that reaches everything goes alone."""
         group: list[_Job] = []
         rows = 0
         for job in self._waiting:
-            if group and (rows >= MOST_ROWS or job.alone or group[0].alone):
+            if group and (rows >= MOST_ROWS or Reach.EVERYTHING in {job.reach, group[0].reach}):
                 break
             group.append(job)
             rows += job.rows
@@ -211,27 +209,40 @@ class PostgresWriter:
             self._observe(time.monotonic() - began)
 
     async def _write_group(self, db: Database, group: list[_Job]) -> None:
-        """Lock what the jobs write in, then carry them out: all that are steps together, first."""
+        """Carry out what needs shards only; then wait for our turn, write all steps together, and do the rest."""
+        held = await self._hold(db, group)
+        near = [job for job in group if job.reach is Reach.LANES and not job.failure]
+        far = [job for job in group if job.reach is not Reach.LANES and not job.failure]
+        for job in near:
+            job.failure = await _attempt(db, job, held=held)
+        if far:
+            await db.execute(TURN)
+        if steps := [step for job in far for step in job.steps]:
+            answers = iter(await self._write(db, steps, held=held))
+            for job in far:
+                job.answers = list(islice(answers, len(job.steps)))
+        for job in far:
+            job.failure = await _attempt(db, job, held=held)
+
+    async def _hold(self, db: Database, group: list[_Job]) -> Held:
+        """Lock the shards that the jobs write in; where we own nothing, those that need an owner have failed."""
         owned = [job for job in group if job.shards is not None]
-        locked = frozenset[int]().union(*(job.shards for job in owned if job.shards is not None))
-        held = await self._guard(db, shards=locked, alone=group[0].alone) if owned else {}
+        if not owned:
+            return {}
+        shards = frozenset[int]().union(*(job.shards for job in owned if job.shards is not None))
+        held = await self._guard(db, shards=shards, alone=group[0].reach is Reach.EVERYTHING)
         if held is None:
             for job in owned:
                 job.failure = LeaseLostError("the store belongs to other workers")
-        sound = [job for job in group if not job.failure]
-        if steps := [step for job in sound for step in job.steps]:
-            answers = iter(await self._write(db, steps, held=held or {}))
-            for job in sound:
-                job.answers = list(islice(answers, len(job.steps)))
-        for job in sound:
-            if job.work is not None:
-                job.failure = await _attempt(db, job.work, held=held or {})
+        return held or {}
 
 
-async def _attempt(db: Database, work: Callable[[Database, Held], Awaitable[None]], *, held: Held) -> Exception | None:
+async def _attempt(db: Database, job: _Job, *, held: Held) -> Exception | None:
+    if job.work is None:
+        return None
     try:
         async with savepoint(db):
-            await work(db, held)
+            await job.work(db, held)
     except Exception as error:  # the border of the group: whatever it is, its caller learns it
         if is_broken(db, error):
             raise
