@@ -17,6 +17,7 @@ from watcher.core.rows import Admission, Arrival
 from watcher.core.webhook_section import Webhook
 from watcher.core.wire import Request, Response
 from watcher.feed import Feed
+from watcher.hold import Hold
 from watcher.outbox import Outbox
 from watcher.poll import Poller
 from watcher.ports import Store
@@ -93,6 +94,7 @@ class Polling:
         store: SpiedStore,
         clock: VirtualClock,
         conditions: Mapping[str, Condition] = MappingProxyType({}),
+        hold: Hold | None = None,
         **sections: Mapping[str, object],
     ) -> None:
         self.store = store
@@ -113,10 +115,11 @@ class Polling:
                 recorder=recorder,
                 transport=self.transport,
                 clock=clock,
+                hold=hold,
             )
             for name, provider in self.providers.items()
         }
-        self.feed = Feed(self.pollers, store=store, recorder=recorder, outbox=outbox, clock=clock)
+        self.feed = Feed(self.pollers, store=store, recorder=recorder, outbox=outbox, clock=clock, hold=hold)
 
     @property
     def loops(self) -> list[Loop]:

@@ -74,11 +74,9 @@ class AtHand:
 
     def follow(self) -> None:
         """Go by what is held by our lease now: what is at hand and not ours any more is others' to send."""
-        for ready in self._ready.values():
-            lost = [one for one in ready if not self._hold.has(one.event.uid)]
-            for one in lost:
-                ready.remove(one)
-            self._let_go(lost)
+        for again, ready in self._ready.items():
+            self._let_go([one for one in ready if not self._hold.has(one.event.uid)])
+            self._ready[again] = deque(one for one in ready if self._hold.has(one.event.uid))
         self.look_soon(AT_ONCE)
 
     @property

@@ -1,7 +1,7 @@
 """The loops of one daemon: made, started together, changed one by one as their sections change, stopped in order."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
@@ -111,8 +111,12 @@ class Crew:
         self._keeper.keep, self.room.most = config.watcher.keep, config.watcher.max_watches
         async with anyio.create_task_group() as changing:
             changing.start_soon(partial(self._outbox.change, config.webhooks, callbacks=config.callbacks))
-            changing.start_soon(self._pollers.change, config.providers)
+            changing.start_soon(self._change_pollers, config.providers)
             changing.start_soon(self._intakes.change, config.sources)
+
+    async def _change_pollers(self, providers: Mapping[str, Provider]) -> None:
+        async with self._tenure.steady():
+            await self._pollers.change(providers)
 
     def _learn(self, conditions: Iterable[Condition], endpoints: Iterable[Endpoint]) -> None:
         for condition in conditions:

@@ -11,9 +11,11 @@ from watcher import metrics
 from watcher.bell import Bell
 from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.intent import Cancel, Intent, Replay, Switch
+from watcher.core.lease import shard_of
 from watcher.core.lifecycle import cancel
 from watcher.core.model import State, Watch
 from watcher.core.rows import Opened
+from watcher.hold import Hold
 from watcher.outbox import Outbox
 from watcher.poll import Poller
 from watcher.ports import Clock, Store
@@ -29,8 +31,15 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class Feed:
     """Brings to the pollers what is new in the store; a ring of its bell makes it look at once."""
 
-    def __init__(
-        self, pollers: Mapping[str, Poller], *, store: Store, recorder: Recorder, outbox: Outbox, clock: Clock
+    def __init__(  # what a loop is wired to
+        self,
+        pollers: Mapping[str, Poller],
+        *,
+        store: Store,
+        recorder: Recorder,
+        outbox: Outbox,
+        clock: Clock,
+        hold: Hold | None = None,
     ) -> None:
         self._pollers = dict(pollers)
         self._expected: Collection[str] = pollers.keys()
@@ -38,7 +47,10 @@ class Feed:
         self._store = store
         self._recorder = recorder
         self._clock = clock
+        self._hold = hold or Hold(clock)
         self._row = 0
+        self._gains = 0
+        self._coming: Collection[int] = frozenset()
         self._unpolled: defaultdict[str, Counter[State]] = defaultdict(Counter)
         self._told: set[str] = set()
         self._must_count = False
@@ -62,7 +74,7 @@ class Feed:
     async def load(self) -> int:
         """Schedule all open watches that are stored and not yet known; return how many."""
         number = 0
-        while rows := await self._store.load(after=self._row, limit=BATCH):
+        while rows := await self._page():
             self._turned_at = self._clock.monotonic()
             for opened in rows:
                 self._add(opened)
@@ -70,14 +82,31 @@ class Feed:
             number += len(rows)
         return number
 
+    async def _page(self) -> Sequence[Opened]:
+        """Load the next watches; once more if shards came meanwhile, whose watches may be missing among them."""
+        while True:
+            gains = self._gains
+            rows = await self._store.load(after=self._row, limit=BATCH)
+            if gains == self._gains:
+                return rows
+
     async def gain(self, shards: Collection[int]) -> None:
-        """Schedule the open watches of shards that are ours since just now, and were others'.
+        """Schedule the open watches of shards that are ours since just now, and were others'; one lot at a time.
 
         Raises:
             StoreError: they cannot be loaded; some of them may be scheduled.
 
         """
-        row, until = 0, self._row
+        self._gains += 1
+        self._coming = shards
+        try:
+            await self._schedule(shards, until=self._row)  # `load` brings those behind it
+        finally:
+            self._coming = frozenset()
+            self._must_count = True  # who counted meanwhile may have counted some of them twice
+
+    async def _schedule(self, shards: Collection[int], *, until: int) -> None:
+        row = 0
         while row < until:
             loaded = await self._store.load(after=row, limit=BATCH, shards=shards)
             for opened in loaded:
@@ -231,7 +260,12 @@ class Feed:
                 yield metrics.Reading(metrics.WATCHES, (metrics.UNKNOWN, state), number)
 
     def _end(self, watch: Watch, poller: Poller | None) -> None:
-        """Forget a watch that has ended, and was `poller`'s; another one that has come since sees that for itself."""
+        """Forget a watch that has ended, and was `poller`'s; another one that has come since sees that for itself.
+
+        One that is not ours any more, or of a shard that is just coming, is on no schedule, nor counted.
+        """
+        if not self._hold.has(watch.uid) or shard_of(watch.uid) in self._coming:
+            return
         now = self._pollers.get(watch.provider)
         if now is None:
             self._unpolled[watch.provider][watch.state] -= 1

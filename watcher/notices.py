@@ -33,6 +33,8 @@ class Notices:
 
     def learn(self, condition: Condition) -> bool:
         """Take over what the store says, which another worker may have told it; say whether the gate must follow."""
+        if condition.sequence < self._condition.sequence:  # read before what was told from here
+            return False
         is_new = condition.sequence > self._condition.sequence
         if is_new or left(condition.paused_until, now=self._clock.now()) > 0:
             self._condition = condition

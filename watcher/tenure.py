@@ -3,7 +3,8 @@
 On one file of SQLite everything is held, and it only looks whether that is still so.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import anyio
@@ -41,7 +42,7 @@ class Tenure:
     """Renews the lease until stopped, and lets all followers go by what it brings.
 
     `load` schedules the open watches of shards that were taken over; `learn` takes what other workers found out about
-    providers and webhooks.
+    providers and webhooks. Renewing waits for neither of them, or a lease would end where the store has much to read.
     """
 
     def __init__(  # what a loop is wired to
@@ -61,18 +62,19 @@ class Tenure:
         self._load = load
         self._learn = learn
         self._asked_back_at: float | None = None
-        self._is_loading = False
-        self._is_slow = False
+        self._bringing = anyio.Semaphore(1)
+        self._is_learning = False
+        self._slow: set[str] = set()
         self._stopping = False
         self._bell = Bell()
         self._turned_at = clock.monotonic()
 
     async def run(self) -> None:
         """Keep the lease until stopped."""
-        async with anyio.create_task_group() as loading:
+        async with anyio.create_task_group() as beside:
             while not self._stopping:
-                await self._bell.wait(at_most=await self._turn(loading))
-            loading.cancel_scope.cancel()
+                await self._bell.wait(at_most=await self._turn(beside))
+            beside.cancel_scope.cancel()
 
     @property
     def is_turning(self) -> bool:
@@ -84,26 +86,30 @@ class Tenure:
         self._stopping = True
         self._bell.ring()
 
-    async def _turn(self, loading: TaskGroup) -> float:
+    @asynccontextmanager
+    async def steady(self) -> AsyncIterator[None]:
+        """Take nothing over while the block lasts: pollers that come in it find all that is here, and find it once."""
+        async with self._bringing:
+            yield
+
+    async def _turn(self, beside: TaskGroup) -> float:
         """Go by the lease as it is now; return in how many seconds to look again."""
         self._turned_at = asked_at = self._clock.monotonic()
         try:
             lease = await self._store.renew()
             self._hold.extend(lease, asked_at=asked_at)
             self._let_go(lease)
-            self._take(lease, loading)
-            if lease.lasts is not None:
-                self._learn(await self._store.conditions(), await self._store.endpoints())
-            self._is_slow = False
-            return await self._hand_over(lease)
+            self._take(lease, beside)
+            self._ask_around(lease, beside)
+            every = await self._hand_over(lease)
         except LeaseLostError as error:  # another process polls and delivers now
             log.error("lease.lost", error=str(error))  # noqa: TRY400  # no bug of ours
             raise
         except StoreError as error:
-            if not self._is_slow:
-                log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
-            self._is_slow = True
+            self._complain("renew", error)
             return LOOK_EVERY
+        self._slow.discard("renew")
+        return every
 
     def _let_go(self, lease: Lease) -> None:
         """Poll and send no more of what is not ours, or soon will not be."""
@@ -113,22 +119,38 @@ class Tenure:
         if lost:
             self._follow()
 
-    def _take(self, lease: Lease, loading: TaskGroup) -> None:
+    def _take(self, lease: Lease, beside: TaskGroup) -> None:
         """Begin to poll and send what is ours now; one lot after the other, or a watch might be scheduled twice."""
-        if not self._is_loading and (new := self._hold.grow(lease)):
-            self._is_loading = True
+        if self._bringing.value and (new := self._hold.grow(lease)):
+            self._bringing.acquire_nowait()
             self._follow()
-            loading.start_soon(self._bring, new, name="load shards")
+            beside.start_soon(self._bring, new, name="load shards")
 
     async def _bring(self, shards: Collection[int]) -> None:
         try:
             await self._load(shards)
+            self._slow.discard("load")
         except StoreError as error:  # they are taken once more at the next turn
-            log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+            self._complain("load", error)
             self._hold.drop(shards)
             self._follow()
         finally:
-            self._is_loading = False
+            self._bringing.release()
+
+    def _ask_around(self, lease: Lease, beside: TaskGroup) -> None:
+        """Learn what others have found out, where there can be others."""
+        if lease.lasts is not None and not self._is_learning:
+            self._is_learning = True
+            beside.start_soon(self._hear, name="learn from others")
+
+    async def _hear(self) -> None:
+        try:
+            self._learn(await self._store.conditions(), await self._store.endpoints())
+            self._slow.discard("learn")
+        except StoreError as error:
+            self._complain("learn", error)
+        finally:
+            self._is_learning = False
 
     async def _hand_over(self, lease: Lease) -> float:
         """Let others have what they want as soon as nothing of it is in flight."""
@@ -143,6 +165,12 @@ class Tenure:
         await self._store.release(lease.wanted)
         self._asked_back_at = None
         return every
+
+    def _complain(self, what: str, error: StoreError) -> None:
+        """Log that the store does not answer, once until it does."""
+        if what not in self._slow:
+            log.error("store.slow", error=str(error))  # no bug of ours
+        self._slow.add(what)
 
     def _follow(self) -> None:
         for follower in self._followers():

@@ -1,6 +1,6 @@
 """Keeping a lease, taking shards over and handing them over: what is polled and sent goes by it."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -32,6 +32,8 @@ class Scripted:
 
     lease: Lease | Exception
     released: list[frozenset[int]] = field(default_factory=list)
+    reads_take: float = 0.0
+    is_readable: bool = True
 
     async def renew(self) -> Lease:
         if isinstance(self.lease, Exception):
@@ -45,6 +47,9 @@ class Scripted:
         self.lease = replace(self.lease, epochs=kept, wanted=frozenset())
 
     async def conditions(self) -> list[Condition]:
+        await anyio.sleep(self.reads_take)
+        if not self.is_readable:
+            raise StoreError("not now")
         return []
 
     async def endpoints(self) -> list[Endpoint]:
@@ -71,19 +76,25 @@ class World:
         self.loop = Following()
         self.loaded: list[Sequence[int]] = []
         self.loads_fail = 0
+        self.loads_take = 0.0
+        self.learnt = 0
         self.tenure = Tenure(
             self.hold,
             store=self.store,  # type: ignore[arg-type]  # no more of it is asked
             clock=clock,
             followers=lambda: [self.loop],
             load=self._load,
-            learn=lambda conditions, endpoints: None,
+            learn=self._learn,
         )
+
+    def _learn(self, conditions: Iterable[Condition], endpoints: Iterable[Endpoint]) -> None:
+        self.learnt += 1
 
     async def _load(self, shards: Collection[int]) -> None:
         if self.loads_fail:
             self.loads_fail -= 1
             raise StoreError("not now")
+        await anyio.sleep(self.loads_take)
         self.loaded.append(sorted(shards))
 
     def held(self, *shards: int) -> list[bool]:
@@ -160,6 +171,55 @@ async def test_shards_that_cannot_be_loaded_are_taken_once_more(clock: VirtualCl
         world.store.lease = lease(1, 2)
         await anyio.sleep(3)
         assert (world.held(1, 2), world.loaded) == ([True, True], [[2]])
+
+
+async def test_nothing_is_taken_over_while_pollers_change_nor_do_they_while_something_is(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        async with world.tenure.steady():
+            world.store.lease = lease(1, 2)
+            await anyio.sleep(5)
+            assert (world.held(1, 2), world.loaded) == ([True, False], [])
+        world.loads_take = 10
+        await anyio.sleep(1)
+        assert world.held(1, 2) == [True, True]
+        async with world.tenure.steady():
+            assert world.loaded == [[2]]
+
+
+async def always_valid(world: World, *, seconds: int) -> bool:
+    """Look every second whether anything may be polled."""
+    valid = []
+    for _ in range(seconds):
+        await anyio.sleep(1)
+        valid.append(world.hold.is_valid)
+    return all(valid)
+
+
+async def test_a_million_watches_take_long_to_load_and_the_lease_is_kept_meanwhile(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        world.loads_take = 60
+        world.store.lease = lease(1, 2)
+        assert await always_valid(world, seconds=59)
+        assert (world.held(1, 2), world.loaded) == ([True, True], [])
+        await anyio.sleep(2)
+        assert world.loaded == [[2]]
+
+
+async def test_a_store_that_takes_long_to_be_read_does_not_keep_the_lease_from_being_renewed(
+    clock: VirtualClock,
+) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        world.store.reads_take = 25
+        assert await always_valid(world, seconds=60)
+        assert world.learnt == 2
+
+
+async def test_a_store_that_cannot_be_read_is_told_once(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        world.store.is_readable = False
+        with capture_logs() as lines:
+            assert await always_valid(world, seconds=20)
+        assert [line["event"] for line in lines] == ["store.slow"]
 
 
 async def test_who_has_lost_everything_ends(clock: VirtualClock) -> None:

@@ -148,7 +148,7 @@ async def test_an_account_that_is_asked_too_much_is_paused_and_then_asked_at_hal
         poller.add(opened)
     with capture_logs() as logs:
         async with turning(poller):
-            await anyio.sleep(500)
+            await anyio.sleep(LIMIT_AT + pause + 175)
 
     told = [line for line in logs if line["event"] in {"provider.throttled", "watch.trouble", "provider.down"}]
     (paused,) = told

@@ -105,7 +105,7 @@ class PostgresStore:
             raise LeaseLostError(NOT_OURS)
         async with self._leaser.transaction() as db:
             lease = await extend(db, self._worker)
-            self._epochs = lease.epochs
+        self._epochs = lease.epochs  # not before: whoever goes by the lease learns of it in this very moment
         return lease
 
     async def release(self, shards: Collection[int] | None = None) -> None:

@@ -1,0 +1,106 @@
+"""Shards that come and go while watches are added, polled and cancelled: each watch is on the schedule once."""
+
+from collections.abc import Collection
+
+import anyio
+import pytest
+import pytest_asyncio
+from fakes import SpiedStore
+from virtual import VirtualClock
+from worlds import Polling, cancel, turning
+
+from watcher.core.errors import StoreError
+from watcher.core.lease import SHARDS, Lease, shard_of
+from watcher.core.rows import Opened
+from watcher.hold import Hold
+from watcher.ports import Store
+
+OURS, COMING = range(128), range(128, SHARDS)
+NAMES = [f"op-{number}" for number in range(100)]
+MINE = [name for name in NAMES if shard_of(f"uid-{name}") in OURS]
+THEIRS = [name for name in NAMES if shard_of(f"uid-{name}") in COMING]
+
+
+class Sharing(SpiedStore):
+    """A store of which some shards are held, as they are when it is asked; it answers when the test says."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.held: Collection[int] = OURS
+        self.answers = anyio.Event()
+        self.answers.set()
+
+    async def load(
+        self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
+    ) -> list[Opened]:
+        asked = self.held if shards is None else shards
+        rows = await super().load(after=after, limit=limit, provider=provider)
+        await self.answers.wait()
+        return [one for one in rows if shard_of(one.uid) in asked]
+
+
+class World(Polling):
+    """A poller and its feed, of one worker among others."""
+
+    def __init__(self, store: SpiedStore, clock: VirtualClock) -> None:
+        self.sharing = Sharing(store)
+        self.hold = Hold(clock)
+        super().__init__(self.sharing, clock, hold=self.hold, d7={"rate": 1000, "burst": 100})
+        self.take(OURS)
+
+    def take(self, shards: Collection[int], *, epoch: int = 1) -> None:
+        """Hold these, and no others."""
+        lease = Lease(dict.fromkeys(shards, epoch))
+        self.sharing.held = shards
+        self.hold.shrink(lease)
+        self.hold.grow(lease)
+        self.pollers["d7"].follow()
+
+    def asked(self) -> set[str]:
+        return {sent.last for sent in self.transport.sent}
+
+
+@pytest_asyncio.fixture
+async def world(store: SpiedStore, clock: VirtualClock) -> World:
+    return World(store, clock)
+
+
+async def test_a_watch_that_was_just_being_loaded_when_its_shard_came_is_polled_once(world: World) -> None:
+    await world.follow(*NAMES)
+    world.sharing.answers = anyio.Event()
+    async with turning(*world.loops), anyio.create_task_group() as gaining:
+        await anyio.sleep(1)
+        world.take(range(SHARDS))
+        gaining.start_soon(world.feed.gain, COMING)
+        await anyio.sleep(1)
+        world.sharing.answers.set()
+        await anyio.sleep(1.5)
+        assert sorted(sent.last for sent in world.transport.sent) == sorted(NAMES)
+    assert world.feed.open == len(NAMES)
+
+
+async def test_what_is_cancelled_while_its_shard_comes_or_goes_is_counted_once(world: World) -> None:
+    await world.follow(*NAMES)
+    async with turning(*world.loops):
+        await anyio.sleep(1)
+        world.take(OURS[:64])
+        await cancel(world.store, *NAMES)
+        await anyio.sleep(1)
+        assert world.feed.open == 0
+    assert [state for state, number in world.pollers["d7"].open.items() if number < 0] == []
+
+
+async def test_shards_that_could_not_be_loaded_come_whole_the_next_time(world: World) -> None:
+    await world.follow(*NAMES)
+    async with turning(*world.loops):
+        await anyio.sleep(1)
+        assert world.asked() == set(MINE)
+        world.take(range(SHARDS))
+        world.sharing.fail("load")
+        with pytest.raises(StoreError):
+            await world.feed.gain(COMING)
+        world.take(OURS)
+        world.take(range(SHARDS))
+        await world.feed.gain(COMING)
+        await anyio.sleep(1)
+    assert (world.asked(), world.feed.open) == (set(NAMES), len(NAMES))
