@@ -33,7 +33,7 @@ from watcher.systemd import Standing, extend, keep_told, notify
 from watcher.transport import open_transport
 
 STOP_WITHIN = 18.0
-SELDOM = (50_000, 20, 100)  # looks of the garbage collector: polls and deliveries make no cycles
+SELDOM = (10_000, 20, 100)  # looks of the garbage collector: polls and deliveries make no cycles
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -68,7 +68,6 @@ async def _owned(config: Config) -> AsyncIterator[tuple[Store, Lease]]:
         yield store, await store.lease()
     finally:
         with anyio.CancelScope(shield=True):
-            await store.release()
             await store.close()
 
 

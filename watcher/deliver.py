@@ -63,9 +63,9 @@ class Pump:
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self.known = endpoint
         self._meter = metrics.WebhookMeter(endpoint.name)
-        self._outlet = Outlet(endpoint, terms=webhook, now=self._now())
-        self._outlet.adopt(webhook.fingerprint)
         self._hold = hold or Hold(clock)
+        self._outlet = Outlet(endpoint, terms=webhook, now=self._now(), share=self._hold.share)
+        self._outlet.adopt(webhook.fingerprint)
         self._bell = Bell()
         self._at_hand = AtHand(
             endpoint.name,

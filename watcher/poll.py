@@ -60,6 +60,7 @@ class Poller:
         self._recorder = recorder
         self._clock = clock
         self._hold = hold or Hold(clock)
+        self._share = self._hold.share
         self._asker = Asker(provider, transport=transport, clock=clock)
         self._gate = Gate(
             rate=provider.rate,
@@ -76,6 +77,7 @@ class Poller:
         self._meter = metrics.ProviderMeter(name)
         self._turn = anyio.Lock()
         self._bell = Bell()
+        self._left: set[str] = set()  # watches that stopped being ours while they were asked
         self._unknown: set[str] = set()
         self._swept_at = -SWEEP_EVERY
         self._stopping = False
@@ -105,11 +107,15 @@ class Poller:
 
     def follow(self) -> None:
         """Go by what is held now: forget others' watches, and use our part of the account's limits."""
+        self._left.update(uid for uid in self._lately.asking if not self._hold.has(uid))
         for entry in self._agenda.keep(self._hold.has):
             self._open[entry.state] -= 1
-        if share := self._hold.share:
-            rate, burst = self._provider.rate * share, max(1, int(self._provider.burst * share))
-            self._gate.divide(rate=rate, burst=burst, now=self._clock.monotonic())
+        before, self._share, now = self._share, self._hold.share, self._clock.monotonic()
+        if self._share and not before:
+            self._gate.empty(now=now)
+        if self._share:
+            rate, burst = self._provider.rate * self._share, max(1, int(self._provider.burst * self._share))
+            self._gate.divide(rate=rate, burst=burst, now=now)
         self._bell.ring()
 
     @property
@@ -128,6 +134,7 @@ class Poller:
     def add(self, opened: Opened) -> None:
         """Put a watch on the schedule: at once if it was never seen, else somewhere within its pace."""
         if opened.uid in self._lately.asking:  # it was ours before, and goes on as soon as its poll is over
+            self._left.discard(opened.uid)
             return
         entry = Entry.new(opened)
         self._open[entry.state] += 1
@@ -166,6 +173,7 @@ class Poller:
                 self._schedule(replace(entry, digest=None), max(AFTER_A_FAULT, self._terms.pace.max))
             finally:
                 self._lately.end(entry)
+                self._left.discard(entry.uid)
 
     async def _next(self) -> Entry | None:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
@@ -283,7 +291,7 @@ class Poller:
         self._push(entry, due=self._clock.monotonic() + wait.total_seconds())
 
     def _push(self, entry: Entry, *, due: float) -> None:
-        if not self._hold.has(entry.uid):
+        if entry.uid in self._left or not self._hold.has(entry.uid):  # `add` brings it once more if it is ours again
             self._open[entry.state] -= 1
         elif self._agenda.push(entry, due=due):
             self._bell.ring()

@@ -97,7 +97,7 @@ class Tenure:
         self._turned_at = asked_at = self._clock.monotonic()
         try:
             lease = await self._store.renew()
-            self._hold.extend(lease, asked_at=asked_at)
+            self._go_on(lease, asked_at=asked_at)
             self._let_go(lease)
             self._take(lease, beside)
             self._ask_around(lease, beside)
@@ -110,6 +110,13 @@ class Tenure:
             return LOOK_EVERY
         self._slow.discard("renew")
         return every
+
+    def _go_on(self, lease: Lease, *, asked_at: float) -> None:
+        """Poll and send for another lease; where it was over, whoever waits for it must be told."""
+        was_over = not self._hold.is_valid
+        self._hold.extend(lease, asked_at=asked_at)
+        if was_over:
+            self._follow()
 
     def _let_go(self, lease: Lease) -> None:
         """Poll and send no more of what is not ours, or soon will not be."""

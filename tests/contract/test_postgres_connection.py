@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -20,6 +21,7 @@ from watcher.stores.postgres_records import PostgresRecords
 from watcher.stores.postgres_schema import migrations
 
 SCRIPTS = migrations()
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ async def test_a_database_that_does_not_answer_is_given_up_after_a_while(
 ) -> None:
     (watch,) = await added(store, a_watch())
     await store.close()
-    monkeypatch.setattr("watcher.stores.postgres_connection.STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr("watcher.stores.postgres_connection.STATEMENT_SECONDS", 1.0)
     store = await backend.store()
     await store.lease()
     watch = replace(watch, epoch=2)
@@ -127,6 +129,15 @@ async def test_a_database_that_does_not_answer_is_given_up_after_a_while(
                 await verb()
     await locker.close()
     assert await store.commit([a_step(watch)]) == [None]
+
+
+async def at_last(verb: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: who asks soon after a failure is told of it at once."""
+    with anyio.fail_after(10):
+        while True:
+            with suppress(StoreError):
+                return await verb()
+            await anyio.sleep(0.05)
 
 
 async def test_a_server_that_comes_back_is_used_again() -> None:
@@ -142,8 +153,8 @@ async def test_a_server_that_comes_back_is_used_again() -> None:
             with pytest.raises(StoreError), anyio.fail_after(5):
                 await verb()
         server.start()
-        assert await store.renew() == lease
-        assert await store.commit([a_step(watch)]) == [None]
+        assert await at_last(store.renew) == lease
+        assert await at_last(lambda: store.commit([a_step(watch)])) == [None]
         await backend.close()
     finally:
         server.remove()

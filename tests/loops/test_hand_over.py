@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from fakes import SpiedStore
 from virtual import VirtualClock
-from worlds import Polling, cancel, turning
+from worlds import Polling, cancel, log_of, turning
 
 from watcher.core.errors import StoreError
 from watcher.core.lease import SHARDS, Lease, shard_of
@@ -104,3 +104,21 @@ async def test_shards_that_could_not_be_loaded_come_whole_the_next_time(world: W
         await world.feed.gain(COMING)
         await anyio.sleep(1)
     assert (world.asked(), world.feed.open) == (set(NAMES), len(NAMES))
+
+
+async def test_a_shard_that_comes_back_while_a_watch_of_it_is_asked_is_not_polled_twice_as_often(world: World) -> None:
+    (one, *_) = MINE
+    await world.follow(one)
+    world.transport.script(one, log_of(one, "sent", takes=1.1))
+    async with turning(*world.loops):
+        await anyio.sleep(1)
+        world.take([])
+        world.take(OURS)
+        world.sharing.answers = anyio.Event()
+        async with anyio.create_task_group() as gaining:
+            gaining.start_soon(world.feed.gain, OURS)
+            await anyio.sleep(1)  # its poll is over by now
+            world.sharing.answers.set()
+        assert world.feed.open == 1
+        await anyio.sleep(600)
+    assert world.feed.open == 1

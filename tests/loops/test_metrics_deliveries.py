@@ -181,10 +181,11 @@ async def test_a_breaker_shows_while_it_is_open(outbox: Hooks) -> None:
     outbox.transport.script("ops", *[down] * 5, Answer(204))
     outbox.transport.script("sound", Answer(204))
     breaker, read = "watcher_breaker_open", []
-    await outbox.tell(*[f"w{number}" for number in range(5)], to=("ops", "sound"))
     async with kept(outbox, "ops", "sound") as (hooks, _keeper):
-        for _ in range(2):
-            read.append(only(breaker, samples(hooks).items()))
+        read.append(only(breaker, samples(hooks).items()))
+        await outbox.tell(*[f"w{number}" for number in range(5)], to=("ops", "sound"))
+        hooks.wake_all()
+        for _ in range(3):
             await anyio.sleep(20)
             read.append(only(breaker, samples(hooks).items()))
     assert read[:2] == [standing(breaker, ops=0, sound=0), standing(breaker, ops=1, sound=0)]

@@ -43,6 +43,10 @@ class Gate:
         """Go on with another part of the account's limits."""
         self._bucket.divide(rate=rate, burst=burst, now=now)
 
+    def empty(self, *, now: float) -> None:
+        """Have nothing saved up of the rate: what was not ours to use others may have used."""
+        self._bucket.empty(now=now)
+
     def take(self, *, now: float) -> float:
         """Let one poll through and return 0, or return the seconds until it is worth asking again."""
         wait = self.wait(now=now)

@@ -43,6 +43,10 @@ class TokenBucket:
         self.rate, self.burst = rate, burst
         self._full_at = now + (burst - tokens) / rate
 
+    def empty(self, *, now: float) -> None:
+        """Leave nothing in the bucket."""
+        self._full_at = max(self._full_at, now + self.burst / self.rate)
+
     def slow_down(self, *, now: float) -> None:
         """Halve the rate, and leave nothing in the bucket."""
         self._slow = max(self.rate_at(now=now) / 2, self.rate * SLOWEST)

@@ -29,10 +29,10 @@ class Outlet:
 
     __slots__ = (
         *("_allowed", "_bucket", "_failures", "_flying", "_halved_at", "_most", "_probed", "_rest", "_rest_until"),
-        *("_rate", "_turns", "endpoint"),
+        *("_rate", "_share", "_turns", "endpoint"),
     )
 
-    def __init__(self, endpoint: Endpoint, *, terms: Terms, now: datetime) -> None:
+    def __init__(self, endpoint: Endpoint, *, terms: Terms, now: datetime, share: float = 1.0) -> None:
         self.endpoint = endpoint
         self._most = terms.concurrency
         self._allowed = float(terms.concurrency)
@@ -45,10 +45,14 @@ class Outlet:
         self._rest = timedelta(0)
         self._rest_until = now
         self._turns = 1
+        self._share = share
 
     def divide(self, share: float, *, now: datetime) -> None:
         """Use this part of the rate from now on; nothing is sent with none."""
+        before, self._share = self._share, share
         if self._bucket is not None and self._rate is not None and share > 0:
+            if not before:  # what was not ours to use others may have used
+                self._bucket.empty(now=now.timestamp())
             self._bucket.divide(rate=self._rate * share, burst=1, now=now.timestamp())
 
     # --- what may go ------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class PostgresConnection:
         self._turn = anyio.Lock()
         self._db: Database | None = None
         self._rest_until = 0.0
+        self._why = ""
         self._is_closed = False
 
     @asynccontextmanager
@@ -82,11 +83,14 @@ class PostgresConnection:
             raise StoreError("the store is closed")
         if self._db is not None and not self._db.is_closed():
             return self._db
+        if self._why and anyio.current_time() < self._rest_until:
+            raise StoreError(self._why)  # to all who waited meanwhile, or each of them would wait as long once more
         await anyio.sleep(max(0.0, self._rest_until - anyio.current_time()))
         try:
             self._db = await connect(self._url, name=self._name)
-        except BaseException:
+        except BaseException as error:
             self._rest_until = anyio.current_time() + REST
+            self._why = str(error) if isinstance(error, StoreError) else ""
             raise
         return self._db
 
