@@ -249,8 +249,10 @@ class SpiedStore:
     async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
         return await self._call("members", self._store.members(head, limit=limit))
 
-    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
-        await self._call("settle", self._store.settle(settled, endpoint=endpoint))
+    async def settle(
+        self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None, before: Endpoint | None = None
+    ) -> Endpoint | None:
+        return await self._call("settle", self._store.settle(settled, endpoint=endpoint, before=before))
 
     async def loosen(self, *, now: datetime) -> int:
         return await self._call("loosen", self._store.loosen(now=now))

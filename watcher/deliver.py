@@ -16,7 +16,7 @@ from watcher import attempt, metrics
 from watcher.at_hand import LONGEST_NAP, PATIENCE, STALL, AtHand
 from watcher.bell import Bell
 from watcher.core.delivery import Delivery, Settled
-from watcher.core.endpoint import Endpoint
+from watcher.core.endpoint import Endpoint, merged
 from watcher.core.errors import StoreError
 from watcher.core.intent import Switch
 from watcher.core.outlet import Outlet
@@ -140,8 +140,9 @@ class Pump:
 
     def learn(self, endpoint: Endpoint) -> None:
         """Go by what another worker found out, unless there is something here that is not yet written."""
-        if self._outlet.endpoint == self.known != endpoint:
-            self.known = self._outlet.endpoint = endpoint
+        if endpoint.version > self.known.version:
+            self._outlet.endpoint = merged(self._outlet.endpoint, since=self.known, theirs=endpoint)
+            self.known = endpoint
             self._bell.ring()
 
     # --- sending ----------------------------------------------------------------------------------------------
@@ -227,7 +228,8 @@ class Pump:
             try:
                 with self._pulse.at_work(), anyio.CancelScope(shield=True):  # also while we stop
                     rows = [one for _, _, settled in posted for one in settled]
-                    await self._store.settle(rows, endpoint=None if endpoint == self.known else endpoint)
+                    changed = None if endpoint == self.known else endpoint
+                    after = await self._store.settle(rows, endpoint=changed, before=self.known)
             except StoreError as error:
                 self._complain(error)
                 await anyio.sleep(PATIENCE.total_seconds())
@@ -235,7 +237,9 @@ class Pump:
                 continue
             del self._posted[: len(posted)]
             self._is_slow = False
-            self._keep(endpoint)
+            if after is not None:
+                self._outlet.endpoint = merged(self._outlet.endpoint, since=endpoint, theirs=after)
+                self._keep(after)
             bound, wall_clock, now = log.bind(), self._clock.now(), self._now()
             for name, again, settled in posted:
                 attempt.tell(settled, name=name, to=bound)

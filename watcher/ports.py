@@ -321,12 +321,15 @@ class Store(Protocol):
         Those that went in its last batch, if it was in one; else what waits behind it in its lane.
         """
 
-    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
+    async def settle(
+        self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None, before: Endpoint | None = None
+    ) -> Endpoint | None:
         """Record attempts, and what is now known of the webhook; all of it or nothing.
 
         A delivery that no longer waits makes the next of its lane the head, due at once; so does one that loosens.
         What was settled before stays as it is, and what belongs to a shard that is no longer held. `ENDED` gives up
-        the whole lane and ends the watch's callback.
+        the whole lane and ends the watch's callback. Of the webhook only what has changed since `before` is written, on
+        top of what other workers wrote meanwhile; all of it together is returned.
         """
 
     async def loosen(self, *, now: datetime) -> int:

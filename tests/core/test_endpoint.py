@@ -15,6 +15,7 @@ from watcher.core.endpoint import (
     disabled,
     enabled,
     failed,
+    merged,
     opened,
     paused,
     probed,
@@ -146,3 +147,22 @@ def test_one_2xx_in_five_days_is_enough() -> None:
     endpoint = succeeded(endpoint, GOOD)
     now: datetime = after("5d")
     assert failed(endpoint, now=now) == replace(FRESH, last_good=GOOD, failing_since=now, failed_at=now)
+
+
+# --- together with other workers ------------------------------------------------------------------------------
+
+
+def test_what_one_worker_found_out_stands_beside_what_another_did() -> None:
+    since = Endpoint("ops", version=3)
+    theirs = replace(since, disabled=Disabled.COMMAND, disabled_at=START, version=4)
+    ours = replace(since, last_good=GOOD, paused_at=START, paused_until=START)
+    expected = replace(theirs, last_good=GOOD, paused_at=START, paused_until=START)
+    after = merged(ours, since=since, theirs=theirs)
+    assert (after, after.version) == (expected, 4)
+
+
+def test_where_both_found_out_something_ours_is_the_latest() -> None:
+    since = Endpoint("ops", opened_at=START, probe_at=START, version=3)
+    theirs = replace(since, probe_at=None, version=4)
+    closed = replace(since, opened_at=None, probe_at=None)
+    assert merged(closed, since=since, theirs=theirs) == closed

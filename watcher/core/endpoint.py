@@ -1,6 +1,6 @@
 """Whether a webhook may be sent to: its pause, its breaker, its being disabled. Values that are told the time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -42,6 +42,7 @@ class Endpoint:
     failing_since: datetime | None = None
     failed_at: datetime | None = None
     last_good: Attempt | None = None
+    version: int = field(default=0, compare=False)  # how often it was written, where several workers write
 
     @property
     def is_origin(self) -> bool:
@@ -103,6 +104,26 @@ def enabled(endpoint: Endpoint) -> Endpoint:
     """Send again, at once: no pause, no breaker, and the days of failing count from now."""
     after = replace(_closed(endpoint), disabled=None, disabled_at=None, paused_at=None, paused_until=None)
     return replace(after, failing_since=None, failed_at=None)
+
+
+def merged(ours: Endpoint, *, since: Endpoint, theirs: Endpoint) -> Endpoint:
+    """Put on top of what others have written meanwhile what changed here since then; what belongs together stays so."""
+    changed = [name for group in TOGETHER for name in group if _of(group, ours) != _of(group, since)]
+    return replace(theirs, **{name: getattr(ours, name) for name in changed})
+
+
+def _of(names: tuple[str, ...], endpoint: Endpoint) -> list[object]:
+    return [getattr(endpoint, name) for name in names]
+
+
+TOGETHER = (
+    ("section",),
+    ("disabled", "disabled_at"),
+    ("paused_at", "paused_until"),
+    ("opened_at", "probe_at", "probe_wait"),
+    ("failing_since", "failed_at"),
+    ("last_good",),
+)
 
 
 def _closed(endpoint: Endpoint) -> Endpoint:

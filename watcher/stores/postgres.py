@@ -200,18 +200,19 @@ class PostgresStore:
         async with self._reader.transaction() as db:
             return await select_members(db, head, shards=self._epochs, limit=limit)
 
-    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
+    async def settle(
+        self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None, before: Endpoint | None = None
+    ) -> Endpoint | None:
         """Record attempts and what they mean."""
 
-        async def work(db: Database, held: Held) -> None:
+        async def work(db: Database, held: Held) -> Endpoint | None:
             await settle(db, settled, shards=held)
-            if endpoint is not None:
-                await keep(db, endpoint)
+            return None if endpoint is None else await keep(db, endpoint, before=before)
 
         shards = {shard_of(one.delivery.event.uid) for one in settled}
         is_far = endpoint is not None or any(one.decision is Decision.ENDED for one in settled)
         reach = Reach.COMMON if is_far else Reach.LANES
-        await self._writer.own(work, shards=shards, rows=len(settled), reach=reach)
+        return await self._writer.own(work, shards=shards, rows=len(settled), reach=reach)
 
     async def loosen(self, *, now: datetime) -> int:
         """Let go of lanes, a few at a time."""

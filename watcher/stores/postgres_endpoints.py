@@ -1,6 +1,8 @@
 """What is known of each webhook, and whether its deliveries stand in lanes. Inside somebody else's transaction."""
 
-from watcher.core.endpoint import Endpoint
+from dataclasses import replace
+
+from watcher.core.endpoint import Endpoint, merged
 from watcher.stores.postgres_connection import Database
 from watcher.stores.rows_outbox import read_endpoint, write_endpoint
 
@@ -20,8 +22,12 @@ async def know(db: Database, webhook: str, *, ordered: bool) -> Endpoint:
     return endpoint
 
 
-async def keep(db: Database, endpoint: Endpoint) -> None:
-    """Store what is known of a webhook."""
+async def keep(db: Database, endpoint: Endpoint, *, before: Endpoint | None = None) -> Endpoint:
+    """Store what is known of a webhook, on top of what others have found out since `before`; return all of it."""
+    found = await db.fetchval("SELECT value FROM endpoints WHERE name = $1", endpoint.name)
+    if found is not None:
+        theirs = read_endpoint(found)
+        endpoint = replace(merged(endpoint, since=before or theirs, theirs=theirs), version=theirs.version + 1)
     await db.execute(
         """
         INSERT INTO endpoints (name, ordered, value) VALUES ($1, 1, $2)
@@ -30,6 +36,7 @@ async def keep(db: Database, endpoint: Endpoint) -> None:
         endpoint.name,
         write_endpoint(endpoint),
     )
+    return endpoint
 
 
 async def read_endpoints(db: Database) -> list[Endpoint]:

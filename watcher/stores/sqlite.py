@@ -191,8 +191,14 @@ class SqliteStore:
         """Return what goes in one POST with a head."""
         return await self._reader.run(lambda db: select_members(db, head, limit=limit))
 
-    async def settle(self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None) -> None:
-        """Record attempts and what they mean."""
+    async def settle(
+        self,
+        settled: Sequence[Settled],
+        *,
+        endpoint: Endpoint | None = None,
+        before: Endpoint | None = None,  # noqa: ARG002
+    ) -> Endpoint | None:
+        """Record attempts and what they mean; nobody else knows anything of a webhook."""
 
         def work(db: sqlite3.Connection) -> None:
             settle(db, settled)
@@ -200,6 +206,7 @@ class SqliteStore:
                 keep(db, endpoint)
 
         await self._own(work, rows=len(settled))
+        return endpoint
 
     async def loosen(self, *, now: datetime) -> int:
         """Let go of lanes, a few at a time."""
