@@ -197,8 +197,8 @@ class SpiedStore:
     async def lease(self) -> Lease:
         return await self._call("lease", self._store.lease())
 
-    async def renew(self) -> Lease:
-        return await self._call("renew", self._store.renew())
+    async def renew(self, *, is_leaving: bool = False) -> Lease:
+        return await self._call("renew", self._store.renew(is_leaving=is_leaving))
 
     async def release(self, shards: Collection[int] | None = None) -> None:
         await self._call("release", self._store.release(shards))

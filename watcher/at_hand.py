@@ -80,9 +80,9 @@ class AtHand:
         self.look_soon(AT_ONCE)
 
     @property
-    def is_leaving(self) -> bool:
-        """Is anything on its way, or not yet settled, that is not ours any more?"""
-        return any(not self._hold.has(uid) for uid in self._held.values())
+    def leaving(self) -> set[str]:
+        """Whose deliveries are on their way, or not yet settled, though they are not ours any more? By uid."""
+        return {uid for uid in self._held.values() if not self._hold.has(uid)}
 
     # --- fetching ---------------------------------------------------------------------------------------------
 

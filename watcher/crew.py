@@ -84,6 +84,7 @@ class Crew:
             leasing.start_soon(self._tenure.run, name="lease")
             async with self._outbox.open(), self._pollers.open(), self._intakes.open(), self._tending:
                 yield
+                self._tenure.leave()
                 for loop in (*self._intakes.loops.values(), *self._tended.values(), *self._pollers.loops.values()):
                     loop.stop()
             self._tenure.stop()

@@ -134,9 +134,9 @@ class Pump:
         self._bell.ring()
 
     @property
-    def is_leaving(self) -> bool:
-        """Is anything on its way that is not ours any more?"""
-        return self._at_hand.is_leaving
+    def leaving(self) -> set[str]:
+        """Of which watches is something on its way that is not ours any more?"""
+        return self._at_hand.leaving
 
     def learn(self, endpoint: Endpoint) -> None:
         """Go by what another worker found out, unless there is something here that is not yet written."""

@@ -119,9 +119,9 @@ class Feed:
         self._must_count = True
 
     @property
-    def is_leaving(self) -> bool:
-        """Is anything in flight that is not held any more? What is carried out here the store itself refuses then."""
-        return False
+    def leaving(self) -> frozenset[str]:
+        """Nothing: what is carried out here for a watch that is not ours any more the store itself refuses."""
+        return frozenset()
 
     @asynccontextmanager
     async def feeding(self, provider: str, poller: Poller) -> AsyncIterator[None]:

@@ -150,9 +150,9 @@ class Origins:
         self.wake_all()
 
     @property
-    def is_leaving(self) -> bool:
-        """Is anything on its way that is not ours any more?"""
-        return any(turn.pump.is_leaving for turn in self._turns.values())
+    def leaving(self) -> set[str]:
+        """Of which watches is something on its way that is not ours any more?"""
+        return {uid for turn in self._turns.values() for uid in turn.pump.leaving}
 
     def learn(self, endpoint: Endpoint) -> None:
         """Go by what another worker found out about an origin."""

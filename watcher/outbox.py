@@ -153,9 +153,9 @@ class Outbox:
             one.follow()
 
     @property
-    def is_leaving(self) -> bool:
-        """Is anything on its way that is not ours any more?"""
-        return any(one.is_leaving for one in self._all)
+    def leaving(self) -> set[str]:
+        """Of which watches is something on its way that is not ours any more?"""
+        return {uid for one in self._all for uid in one.leaving}
 
     def learn(self, endpoints: Iterable[Endpoint]) -> None:
         """Go by what other workers found out about webhooks."""

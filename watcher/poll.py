@@ -119,9 +119,9 @@ class Poller:
         self._bell.ring()
 
     @property
-    def is_leaving(self) -> bool:
-        """Is a watch being asked that is not ours any more?"""
-        return any(not self._hold.has(uid) for uid in self._lately.asking)
+    def leaving(self) -> set[str]:
+        """Which watches are being asked that are not ours any more? By uid."""
+        return {uid for uid in self._lately.asking if not self._hold.has(uid)}
 
     def learn(self, condition: Condition) -> None:
         """Go by what another worker found out about the account."""

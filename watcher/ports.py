@@ -223,8 +223,10 @@ class Store(Protocol):
 
         """
 
-    async def renew(self) -> Lease:
+    async def renew(self, *, is_leaving: bool = False) -> Lease:
         """Go on being an owner, and take what is free up to a fair share; a lease that lapsed goes on too.
+
+        Who is leaving takes nothing any more, and all that it holds is wanted, where there can be others.
 
         What was taken over meanwhile is not in what is returned.
 

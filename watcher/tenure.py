@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from watcher.bell import Bell
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError, StoreError
-from watcher.core.lease import Lease
+from watcher.core.lease import Lease, shard_of
 from watcher.core.model import Condition
 from watcher.hold import Hold
 from watcher.ports import Clock, Store
@@ -34,8 +34,8 @@ class Follower(Protocol):
         """Go by what is held now."""
 
     @property
-    def is_leaving(self) -> bool:
-        """Is anything in flight that is not held any more?"""
+    def leaving(self) -> Collection[str]:
+        """Of which watches, by uid, is anything in flight that is not held any more?"""
 
 
 class Tenure:
@@ -64,7 +64,9 @@ class Tenure:
         self._asked_back_at: float | None = None
         self._bringing = anyio.Semaphore(1)
         self._is_learning = False
+        self._learn_at = clock.monotonic()
         self._slow: set[str] = set()
+        self._is_leaving = False
         self._stopping = False
         self._bell = Bell()
         self._turned_at = clock.monotonic()
@@ -81,6 +83,11 @@ class Tenure:
         """Has it come round lately?"""
         return self._clock.monotonic() - self._turned_at < STALL
 
+    def leave(self) -> None:
+        """Hand everything over: at once but for what is in flight."""
+        self._is_leaving = True
+        self._bell.ring()
+
     def stop(self) -> None:
         """Renew no more; what is held stays so until the store is told, or the lease is over."""
         self._stopping = True
@@ -96,7 +103,7 @@ class Tenure:
         """Go by the lease as it is now; return in how many seconds to look again."""
         self._turned_at = asked_at = self._clock.monotonic()
         try:
-            lease = await self._store.renew()
+            lease = await self._store.renew(is_leaving=self._is_leaving)
             self._go_on(lease, asked_at=asked_at)
             self._let_go(lease)
             self._take(lease, beside)
@@ -146,8 +153,8 @@ class Tenure:
 
     def _ask_around(self, lease: Lease, beside: TaskGroup) -> None:
         """Learn what others have found out, where there can be others."""
-        if lease.lasts is not None and not self._is_learning:
-            self._is_learning = True
+        if lease.lasts is not None and not self._is_learning and self._turned_at >= self._learn_at:
+            self._is_learning, self._learn_at = True, self._turned_at + LOOK_EVERY
             beside.start_soon(self._hear, name="learn from others")
 
     async def _hear(self) -> None:
@@ -167,9 +174,13 @@ class Tenure:
             return every
         now = self._clock.monotonic()
         self._asked_back_at = self._asked_back_at or now
-        if now < self._asked_back_at + HAND_OVER and any(one.is_leaving for one in self._followers()):
+        busy = frozenset[int]()
+        if now < self._asked_back_at + HAND_OVER:
+            busy = frozenset(shard_of(uid) for one in self._followers() for uid in one.leaving)
+        if free := lease.wanted - busy:
+            await self._store.release(free)
+        if busy & lease.wanted:
             return LOOK_SOON
-        await self._store.release(lease.wanted)
         self._asked_back_at = None
         return every
 

@@ -151,3 +151,16 @@ async def test_a_lease_that_is_just_renewed_is_not_taken_for_one_that_lapsed(bac
         leasing = asyncio.create_task(other.lease())
         await asyncio.sleep(0.05)
     assert (lease.share, (await leasing).share) == (1, 0)
+
+
+async def test_who_leaves_has_no_share_any_more_and_others_take_what_it_lets_go_of(backend: PostgresBackend) -> None:
+    one, two = await backend.store("one"), await backend.store("two")
+    await one.lease()
+    await two.lease()
+    leaving = await one.renew(is_leaving=True)
+    assert leaving.wanted == frozenset(leaving.epochs) == frozenset(range(SHARDS))
+    await one.release(range(100))
+    assert (await two.renew()).epochs.keys() == frozenset(range(100))
+    assert (await one.renew(is_leaving=True)).epochs.keys() == frozenset(range(100, SHARDS))
+    await one.release(range(100, SHARDS))
+    assert (await two.renew()).share == 1

@@ -35,10 +35,10 @@ class Scripted:
     reads_take: float = 0.0
     is_readable: bool = True
 
-    async def renew(self) -> Lease:
+    async def renew(self, *, is_leaving: bool = False) -> Lease:
         if isinstance(self.lease, Exception):
             raise self.lease
-        return self.lease
+        return replace(self.lease, wanted=frozenset(self.lease.epochs)) if is_leaving else self.lease
 
     async def release(self, shards: Collection[int] | None = None) -> None:
         self.released.append(frozenset(shards or ()))
@@ -61,7 +61,7 @@ class Following:
     """A loop that has watches in flight for as long as the test says."""
 
     followed: int = 0
-    is_leaving: bool = False
+    leaving: frozenset[str] = frozenset()
 
     def follow(self) -> None:
         self.followed += 1
@@ -132,19 +132,32 @@ async def test_a_shard_that_was_somebody_elses_meanwhile_is_loaded_anew(clock: V
 
 async def test_what_others_want_is_handed_over_once_nothing_of_it_is_in_flight(clock: VirtualClock) -> None:
     async with at_work(lease(1, 2), clock=clock) as world:
-        world.loop.is_leaving = True
+        world.loop.leaving = frozenset({UIDS[2]})
         world.store.lease = lease(1, 2, wanted={2})
         with capture_logs() as lines:
             await anyio.sleep(2)
             assert (world.held(1, 2), world.hold.share, world.store.released) == ([True, False], 1 / SHARDS, [])
-            world.loop.is_leaving = False
+            world.loop.leaving = frozenset()
             await anyio.sleep(0.1)
         assert (world.store.released, lines) == ([frozenset({2})], [])
 
 
+async def test_who_leaves_hands_over_at_once_what_is_not_in_flight_and_the_rest_when_it_is_not(
+    clock: VirtualClock,
+) -> None:
+    async with at_work(lease(1, 2, 3), clock=clock) as world:
+        world.loop.leaving = frozenset({UIDS[2]})
+        world.tenure.leave()
+        await anyio.sleep(0.2)
+        assert (world.held(1, 2, 3), world.store.released) == ([False] * 3, [frozenset({1, 3})])
+        world.loop.leaving = frozenset()
+        await anyio.sleep(0.2)
+        assert world.store.released == [frozenset({1, 3}), frozenset({2})]
+
+
 async def test_what_hangs_holds_up_no_hand_over_for_long(clock: VirtualClock) -> None:
     async with at_work(lease(1, 2), clock=clock) as world:
-        world.loop.is_leaving = True
+        world.loop.leaving = frozenset({UIDS[2]})
         world.store.lease = lease(1, 2, wanted={2})
         await anyio.sleep(6)
         assert world.store.released == [frozenset({2})]

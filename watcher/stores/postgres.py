@@ -99,12 +99,12 @@ class PostgresStore:
         self._is_owner = True
         return await self.renew()
 
-    async def renew(self) -> Lease:
+    async def renew(self, *, is_leaving: bool = False) -> Lease:
         """Go on for another lease, and take our share of what is free."""
         if not self._is_owner:
             raise LeaseLostError(NOT_OURS)
         async with self._leaser.transaction() as db:
-            lease = await extend(db, self._worker)
+            lease = await extend(db, self._worker, is_leaving=is_leaving)
         self._epochs = lease.epochs  # not before: whoever goes by the lease learns of it in this very moment
         return lease
 

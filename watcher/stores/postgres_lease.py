@@ -34,7 +34,8 @@ async def enter(db: Database, worker: Worker) -> None:
     await db.execute(
         """
         INSERT INTO workers (name, token, expires_at) VALUES ($1, $2, clock_timestamp() + $3)
-        ON CONFLICT (name) DO UPDATE SET token = excluded.token, expires_at = excluded.expires_at
+        ON CONFLICT (name) DO UPDATE
+            SET token = excluded.token, expires_at = excluded.expires_at, is_leaving = false
         """,
         worker.name,
         worker.token,
@@ -53,7 +54,7 @@ async def take_again(db: Database, worker: Worker) -> None:
     )
 
 
-async def extend(db: Database, worker: Worker) -> Lease:
+async def extend(db: Database, worker: Worker, *, is_leaving: bool = False) -> Lease:
     """Be an owner for another lease, and take our share of what nobody holds.
 
     Raises:
@@ -62,15 +63,20 @@ async def extend(db: Database, worker: Worker) -> Lease:
     """
     await db.execute(LEASING)
     renewed = await db.fetchval(
-        "UPDATE workers SET expires_at = clock_timestamp() + $3 WHERE name = $1 AND token = $2 RETURNING true",
+        """
+        UPDATE workers SET expires_at = clock_timestamp() + $3, is_leaving = $4
+        WHERE name = $1 AND token = $2
+        RETURNING true
+        """,
         worker.name,
         worker.token,
         worker.lease,
+        is_leaving,
     )
     if not renewed:
         raise LeaseLostError(f"another process has started as worker {worker.name}, or this one has let go")
-    names = await db.fetch("SELECT name FROM workers WHERE expires_at > clock_timestamp() ORDER BY name")
-    target = fair([row["name"] for row in names])[worker.name]
+    names = await db.fetch("SELECT name FROM workers WHERE expires_at > clock_timestamp() AND NOT is_leaving")
+    target = 0 if is_leaving else fair([row["name"] for row in names])[worker.name]
     held = await _held(db, worker)
     if len(held) < target:
         await db.execute(TAKE, worker.name, target - len(held))

@@ -91,7 +91,7 @@ class SqliteStore:
             raise
         return Lease(dict.fromkeys(range(SHARDS), self._epoch))
 
-    async def renew(self) -> Lease:
+    async def renew(self, *, is_leaving: bool = False) -> Lease:  # noqa: ARG002  # there is nobody to take it
         """Look whether the epoch is still ours; the lock needs no renewal."""
         epoch = self._epoch
         return Lease(dict.fromkeys(range(SHARDS), await self._reader.run(lambda db: _verify(db, epoch))))

@@ -6,7 +6,8 @@
 CREATE TABLE workers (
     name text PRIMARY KEY,
     token text NOT NULL,
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    is_leaving boolean NOT NULL DEFAULT false    -- it takes part in no sharing out any more
 );
 
 -- Whose each part of the watches is, and how often it has changed hands; who writes holds its row FOR SHARE.

@@ -1,0 +1,30 @@
+"""Several workers send to one webhook: what one is told, others go by, and what they know themselves stays."""
+
+from dataclasses import replace
+
+import anyio
+from outboxes import Outbox
+from worlds import turning
+
+from watcher.core.endpoint import Disabled, disabled
+
+
+async def test_what_another_worker_was_told_is_learnt_in_the_midst_of_sending(outbox: Outbox) -> None:
+    pump = await outbox.pump(concurrency=1)
+    await outbox.tell(*(f"w{number}" for number in range(100)))
+    outbox.store.slow["settle"] = 0.2  # so that something is being written whenever we look
+    async with turning(pump):
+        await anyio.sleep(1.1)
+        pump.learn(replace(disabled(pump.known, Disabled.GONE, now=outbox.clock.now()), version=7))
+        sent = len(outbox.received())
+        await anyio.sleep(5)
+    assert len(outbox.received()) <= sent + 1
+    assert (pump.known.disabled, pump.known.last_good is not None) == (Disabled.GONE, True)
+
+
+async def test_what_was_read_before_we_wrote_is_not_learnt(outbox: Outbox) -> None:
+    pump = await outbox.pump()
+    old = pump.known
+    pump.known = replace(disabled(old, Disabled.GONE, now=outbox.clock.now()), version=2)
+    pump.learn(replace(old, version=1))
+    assert pump.known.disabled is Disabled.GONE
