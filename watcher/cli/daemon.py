@@ -18,7 +18,7 @@ def run(context: typer.Context) -> None:
     import structlog
 
     from watcher import app
-    from watcher.core.errors import ConfigError, WatcherError
+    from watcher.core.errors import ConfigError
     from watcher.log import configure
     from watcher.printer import last_words, plug
 
@@ -39,12 +39,22 @@ def run(context: typer.Context) -> None:
             lambda: app.run(config, read_again=lambda: _log_as(configuration(context, resolve=True))),
             backend_options={"use_uvloop": True},
         )
-    except WatcherError as error:
-        log.error("daemon.stopped", error=str(error))  # noqa: TRY400  # as above
+    except Exception as error:  # a bug in a loop ends the process, and systemd starts it again
+        if reason := _explained(error):
+            log.error("daemon.stopped", error=reason)  # noqa: TRY400  # as above
+        else:
+            log.exception("daemon.fault")
         raise typer.Exit(1) from None
-    except Exception:  # a bug in a loop ends the process, and systemd starts it again
-        log.exception("daemon.fault")
-        raise typer.Exit(1) from None
+
+
+def _explained(error: BaseException) -> str | None:
+    """Return the words of what ended the daemon, also in groups, if there is one that we can explain and no bug."""
+    from watcher.core.errors import WatcherError
+
+    if isinstance(error, BaseExceptionGroup):
+        reasons = [_explained(one) for one in error.exceptions]
+        return reasons[0] if all(reasons) else None
+    return str(error) if isinstance(error, WatcherError) else None
 
 
 def _raise_limit() -> None:
