@@ -168,3 +168,10 @@ def test_with_half_of_the_account_it_goes_on_at_half_of_the_rate() -> None:
     taken(part, start=0.0, end=10.0)
     part.divide(rate=5.0, burst=5, now=10.0)
     assert 49 <= len(taken(part, start=10.0, end=20.0)) <= 51
+
+
+def test_who_had_no_part_of_the_account_begins_with_nothing_saved_up() -> None:
+    part = gate(rate=10.0, burst=10)
+    part.empty(now=100.0)
+    part.divide(rate=5.0, burst=5, now=100.0)
+    assert part.take(now=100.0) == pytest.approx(0.2)

@@ -72,6 +72,12 @@ def test_who_gets_a_smaller_part_keeps_no_more_tokens_than_fit() -> None:
     assert [bucket.take(now=100.0) for _ in range(2)] == [0, 1]
 
 
+def test_a_bucket_that_is_emptied_has_no_token_until_one_has_grown() -> None:
+    bucket = TokenBucket(rate=4, burst=4, now=0.0)
+    bucket.empty(now=100.0)
+    assert [bucket.take(now=now) for now in (100.0, 100.25, 100.25)] == [0.25, 0, 0.25]
+
+
 @given(rate=RATES, parts=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0.25, 0.5, 1.0])), max_size=30))
 def test_two_that_divide_a_limit_never_pass_it(rate: float, parts: list[tuple[float, float]]) -> None:
     now, admitted = 0.0, []

@@ -125,6 +125,13 @@ def test_of_a_rate_that_is_shared_each_uses_a_part_and_who_has_none_goes_on_as_b
     assert taken == pytest.approx([0, 1, 0, 2], abs=1e-6)
 
 
+def test_who_had_no_part_of_a_rate_begins_with_nothing_saved_up() -> None:
+    ops = Sent(rate=4)
+    ops.outlet.divide(0, now=START)
+    ops.outlet.divide(0.5, now=after("1h"))
+    assert ops.outlet.take(now=after("1h")) == pytest.approx(0.5)
+
+
 def test_where_there_is_no_rate_there_is_none_to_share() -> None:
     ops = Sent()
     ops.outlet.divide(0.25, now=START)
