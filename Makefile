@@ -39,7 +39,7 @@ chaos: $(READY)  ## kill -9 again and again, and everything else that goes wrong
 	CHAOS=1 timeout 600 $(RUN)/python -m pytest -q -n auto tests/core tests/providers
 	CHAOS=1 timeout 1800 $(RUN)/python -m pytest -s -q --timeout 900 tests/daemon/test_kill.py \
 	  tests/daemon/test_kill_files.py tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py \
-	  tests/daemon/test_deliveries_kill.py tests/daemon/test_deliveries_oracles.py tests/daemon/test_failover.py \
+	  tests/daemon/test_deliveries_kill.py tests/daemon/test_deliveries_oracles.py tests/daemon/test_failover.py tests/daemon/test_failover_chaos.py \
 	  tests/loops/test_deliver_many.py
 	PYTHONPATH=.:tests timeout 3600 $(RUN)/python -m chaos
 
