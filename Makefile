@@ -36,7 +36,7 @@ systemd-test: $(READY) ## the units under a real systemd, in a container (root, 
 	PYTHONPATH=tests timeout --signal=INT --kill-after=60 900 $(RUN)/python -m system.boot
 
 chaos: $(READY)  ## kill -9 again and again, and everything else that goes wrong: half an hour
-	CHAOS=1 timeout 600 $(RUN)/python -m pytest -q -n auto tests/core tests/providers
+	CHAOS=1 timeout 900 $(RUN)/python -m pytest -q -n auto tests/core tests/providers tests/contract/test_store_machine.py
 	CHAOS=1 timeout 1800 $(RUN)/python -m pytest -s -q --timeout 900 tests/daemon/test_kill.py \
 	  tests/daemon/test_kill_files.py tests/daemon/test_kill_nats.py tests/daemon/test_kill_redis.py \
 	  tests/daemon/test_deliveries_kill.py tests/daemon/test_deliveries_oracles.py tests/daemon/test_failover.py tests/daemon/test_failover_chaos.py \

@@ -31,8 +31,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Have one worker more than there are cores: for much of their time tests wait, for daemons and for servers."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Have two workers more than there are cores: for much of their time tests wait, for daemons and for servers."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 @pytest.fixture(scope="session", autouse=True)

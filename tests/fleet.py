@@ -48,14 +48,12 @@ progress = "progress"
 states = {{ sending = "in_progress", delivered = "succeeded" }}
 rate = {rate}
 burst = 1
-timeout = "2s"
-poll = {{ min = "300ms", max = "600ms" }}
+poll = {{ min = "100ms", max = "200ms" }}
 
 [webhooks.ops]
 url = "{hook}/ops"
 secret = "{secret}"
 headers = {{ x-worker = "{name}" }}
-timeout = "2s"
 retry = {retry}
 """
 _DATABASES = count(1)

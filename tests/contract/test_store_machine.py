@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from outbox_model import OutboxModel, Waiting
+from scale import scaled
 from store_values import (
     BACKENDS,
     LATER,
@@ -306,5 +307,7 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("make", BACKENDS)
 def test_the_store_does_what_its_contract_says_in_any_order(make: str) -> None:
     machine = type("Machine", (StoreMachine,), {"make": make})
-    examples = 40 if make == "sqlite" else 15  # where each call goes to a server and back
+    examples = (
+        scaled(20, long=200) if make == "sqlite" else scaled(10, long=100)
+    )  # where each call goes to a server and back
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None))
