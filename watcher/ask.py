@@ -62,10 +62,10 @@ class Asker:
         until = self._clock.monotonic() + within.total_seconds()
         request, after = self._provider.request(params), None
         for _ in range(MOST_REQUESTS):
-            if not isinstance(grant, Grant | None):
+            if grant is not None and not isinstance(grant, Grant):
                 return Answered(grant)
             skew = self._skew
-            answer = await self._exchange(request, grant, within=within)
+            answer = await self._transport.send(self._signed(request, grant), within=within)
             if isinstance(answer, NoAnswer):
                 return Answered(broken(answer), answer=answer)
             known = _digest(answer) if after is None else None
@@ -85,11 +85,9 @@ class Asker:
                 return Answered(outcome, known if isinstance(outcome, Seen) else None, answer)
         return Answered(Broken(Reason.MALFORMED, detail="each answer asks for one more request"))
 
-    async def _exchange(self, request: Request, grant: Grant | None, *, within: timedelta) -> Response | NoAnswer:
-        now = self._clock.now() + self._skew
+    def _signed(self, request: Request, grant: Grant | None) -> Request:
         nonce = f"{self._secret}{next(self._count):08x}"  # nobody can guess it, and none comes twice
-        signed = self._provider.authorize(request, grant, now=now, nonce=nonce)
-        return await self._transport.send(signed, within=within)
+        return self._provider.authorize(request, grant, now=self._clock.now() + self._skew, nonce=nonce)
 
     def _corrects(self, answer: Response, skew: timedelta) -> bool:
         """Take the time from an answer to what was signed with `skew`; True if that was wrong.

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 class SystemClock:
     """The machine's two clocks."""
 
-    def now(self) -> datetime:
+    monotonic = staticmethod(time.monotonic)
+
+    @staticmethod
+    def now() -> datetime:
         """Return the wall clock, in UTC."""
         return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return time.monotonic()

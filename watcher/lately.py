@@ -81,10 +81,7 @@ class Lately:
     def keep(self, uid: str, outcome: Final | None, answer: Response | NoAnswer | None, *, at: datetime) -> None:
         """Keep how a poll ended (None: unchanged); the oldest one is forgotten for it."""
         self._answers.pop(uid, None)
-        is_whole = not isinstance(answer, Response) or len(answer.body) <= MOST_BODY
-        body = answer.body[:MOST_BODY] if isinstance(answer, Response) else b""
-        status = answer.status if isinstance(answer, Response) else None
-        self._answers[uid] = (at, outcome, status, body, is_whole)
+        self._answers[uid] = (at, outcome, *_beginning(answer))
         if len(self._answers) > MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
 
@@ -107,6 +104,12 @@ class Lately:
             failures=entry.trouble.polls if entry and entry.trouble else 0,
             last_answer=_shown(self._answers[uid]) if uid in self._answers else None,
         )
+
+
+def _beginning(answer: Response | NoAnswer | None) -> tuple[int | None, bytes, bool]:
+    if not isinstance(answer, Response):
+        return None, b"", True
+    return answer.status, answer.body[:MOST_BODY], len(answer.body) <= MOST_BODY
 
 
 def _shown(kept: _Kept) -> LastAnswer:

@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from watcher import __version__
+from watcher import __version__, tally
 from watcher.core.callbacks import ANY_ORIGIN
 from watcher.core.delivery import Decision, Settled
 from watcher.core.model import Event, EventType, Final, Seen
@@ -47,13 +47,13 @@ REGISTRY = CollectorRegistry()
 
 # --- what is counted as it happens ----------------------------------------------------------------------------
 
-POLLS = Counter(
+POLLS = tally.Counter(
     "watcher_polls_total", "Polls that came back, by what they brought.", ("provider", "outcome"), registry=REGISTRY
 )
-POLL_SECONDS = Histogram(
+POLL_SECONDS = tally.Histogram(
     "watcher_poll_seconds", "How long polls took.", ("provider",), buckets=REQUEST, registry=REGISTRY
 )
-POLL_LAG = Histogram(
+POLL_LAG = tally.Histogram(
     "watcher_poll_lag_seconds", "How late polls began.", ("provider",), buckets=LATE, registry=REGISTRY
 )
 EVENTS = Counter("watcher_events_total", "Events that were stored.", ("provider", "type"), registry=REGISTRY)

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import orjson
@@ -20,7 +20,7 @@ from watcher.core.gate import Gate
 from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
 from watcher.core.rows import Opened
-from watcher.core.schedule import next_poll
+from watcher.core.schedule import Rhythm
 from watcher.hold import Hold
 from watcher.lately import Lately, Outlook, word_for
 from watcher.notices import Notices, left
@@ -56,6 +56,7 @@ class Poller:
         self._name = name
         self._provider = provider
         self._terms = Terms(provider.poll, provider.grace, provider.trouble_after)
+        self._rhythm = Rhythm.of(provider.poll)
         self._store = store
         self._recorder = recorder
         self._clock = clock
@@ -138,12 +139,13 @@ class Poller:
             return
         entry = Entry.new(opened)
         self._open[entry.state] += 1
+        now = self._clock.monotonic()
         if opened.state is None:
-            self._newest_due = max(self._clock.monotonic(), self._newest_due + IN_ORDER)
+            self._newest_due = max(now, self._newest_due + IN_ORDER)
             self._push(entry, due=self._newest_due)
             return
         # Of a pace somewhere in its middle: whole paces would never end where a daemon is restarted often.
-        self._schedule(entry, max(self._terms.pace.min, self._pace(entry) * random.random()))  # noqa: S311  # spreads
+        self._push(entry, due=now + max(self._rhythm.min, self._pace(entry) * random.random()))  # noqa: S311  # spreads
 
     def end(self, watch: Watch) -> None:
         """Take a watch that was added, and ended elsewhere, off the schedule; as it was before it ended."""
@@ -162,7 +164,7 @@ class Poller:
         return self._lately.outlook(uid, agenda=self._agenda, gate=self._gate, clock=self._clock)
 
     async def _work(self) -> None:
-        while (entry := await self._next()) is not None:
+        while isinstance(entry := self._take(), Entry) or (entry := await self._next()) is not None:
             self._lately.begin(entry, at=self._turned_at)
             try:
                 await self._poll(entry)
@@ -177,8 +179,6 @@ class Poller:
 
     async def _next(self) -> Entry | None:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
-        if isinstance(taken := self._take(), Entry):
-            return taken
         async with self._turn:  # one of them waits for all
             while isinstance(taken := self._take(), float):
                 if self._gate.is_closed(now=self._turned_at):
@@ -222,20 +222,20 @@ class Poller:
         started, asked_at = self._clock.monotonic(), self._clock.now()
         usable = None if entry.trouble or asked_at.timestamp() >= entry.deadline else entry.digest
         polled = await self._asker.poll(orjson.loads(entry.params), digest=usable)
-        took = self._clock.monotonic() - started
+        now = self._clock.monotonic()
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
         if records.isEnabledFor(logging.DEBUG):
-            self._tell(entry, outcome, seconds=took)
-        self._lately.keep(entry.uid, outcome, polled.answer, at=asked_at + timedelta(seconds=took))
-        self._note(entry, outcome, asked_at=started)
+            self._tell(entry, outcome, seconds=now - started)
+        self._lately.keep(entry.uid, outcome, polled.answer, at=asked_at + timedelta(seconds=now - started))
+        self._note(entry, outcome, asked_at=started, now=now)
         is_change = False
         try:
             if isinstance(polled, Answered) or not self._notices.are_told:
                 is_change = await self._keep(entry, polled)
             else:
-                self._schedule(entry, self._pace(entry))
+                self._push(entry, due=now + self._pace(entry))
         finally:
-            self._meter.polled(outcome, is_change=is_change, seconds=took)
+            self._meter.polled(outcome, is_change=is_change, seconds=now - started)
 
     async def _keep(self, entry: Entry, polled: Polled) -> bool:
         """Record what is new, also while we stop; say whether a watch changed."""
@@ -244,12 +244,11 @@ class Poller:
             await self._notices.tell(watches=self._open.total(), error=_detail(outcome))
             if isinstance(polled, Answered):
                 return await self._record(entry, polled)
-        self._schedule(entry, self._pace(entry))
+        self._push(entry, due=self._clock.monotonic() + self._pace(entry))
         return False
 
-    def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float) -> None:
+    def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float, now: float) -> None:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
-        now = self._clock.monotonic()
         paused = self._gate.note(entry.uid, outcome, watches=self._open.total(), asked_at=asked_at, now=now)
         if paused is not None and isinstance(outcome, Throttled):
             log.warning("provider.throttled", provider=self._name, status=outcome.http_status, wait_s=paused)
@@ -296,14 +295,13 @@ class Poller:
         elif self._agenda.push(entry, due=due):
             self._bell.ring()
 
-    def _pace(self, entry: Entry) -> timedelta:
-        return next_poll(
-            self._terms.pace,
-            now=self._clock.now(),
-            since=datetime.fromtimestamp(entry.since, UTC),
-            deadline_at=datetime.fromtimestamp(entry.deadline, UTC),
+    def _pace(self, entry: Entry) -> float:
+        return self._rhythm.wait(
+            now=self._clock.now().timestamp(),
+            since=entry.since,
+            deadline=entry.deadline,
             dice=random.random(),  # noqa: S311  # spreads polls
-            not_before=None if entry.not_before is None else datetime.fromtimestamp(entry.not_before, UTC),
+            not_before=entry.not_before,
         )
 
     def _tell(self, entry: Entry, outcome: Final | None, *, seconds: float) -> None:

@@ -49,8 +49,10 @@ class Gate:
 
     def take(self, *, now: float) -> float:
         """Let one poll through and return 0, or return the seconds until it is worth asking again."""
-        wait = self.wait(now=now)
-        if wait > 0 or (wait := self._bucket.take(now=now)) > 0:
+        if self.is_closed(now=now) and (wait := self.wait(now=now)) > 0:
+            return wait
+        wait = self._bucket.take(now=now)
+        if wait > 0:
             return wait
         self._health.probe(now=now)
         return 0.0

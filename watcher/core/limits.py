@@ -26,7 +26,7 @@ class TokenBucket:
 
     def take(self, *, now: float) -> float:
         """Take one token and return 0, or take none and return the seconds until there is one."""
-        wait = self.wait(now=now)
+        wait = self._full_at - (self.burst - 1) / self.rate - now
         if wait > 0:
             return wait
         self._full_at = max(self._full_at, now) + 1 / self.rate_at(now=now)

@@ -13,6 +13,8 @@ from watcher.core.model import Params
 from watcher.core.schedule import Pace
 from watcher.core.wrong import explain
 
+_is_unreserved = re.compile(r"[\w-]+", re.ASCII).fullmatch
+
 
 def root(url: str) -> str:
     """Check what paths are appended to; it goes on the wire as it is written."""
@@ -78,5 +80,8 @@ class Parameters(BaseModel):
 
 def segment(value: object) -> str:
     """Percent-encode one path segment: only the unreserved characters of RFC 3986 stay, and a dot segment cannot be."""
-    encoded = quote(str(value), safe="-._~")
+    written = str(value)
+    if _is_unreserved(written):
+        return written
+    encoded = quote(written, safe="-._~")
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded

@@ -7,8 +7,6 @@ import aiohttp
 from watcher.core.wire import Fault
 from watcher.transport.faults import UnusableError
 
-_PIECE = 64 * 1024
-
 
 async def glanced(answer: aiohttp.ClientResponse, *, most: int) -> bytes:
     """Return the beginning of a body as it came, or what came of it before it broke."""
@@ -31,7 +29,8 @@ async def whole(answer: aiohttp.ClientResponse, *, limit: int) -> bytes:
     decode = _decoder(answer.headers.get("content-encoding", "identity").strip().lower())
     pieces: list[bytes] = []
     wire = size = 0
-    while piece := await answer.content.read(_PIECE):
+    while not answer.content.at_eof():
+        piece = await answer.content.readany()
         wire += len(piece)
         decoded = decode(piece, limit - size + 1)
         size += len(decoded)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from http import HTTPStatus
+from itertools import chain
 from math import inf
 from typing import TypeAlias
 
@@ -142,21 +143,31 @@ async def _exchange(session: aiohttp.ClientSession, request: Request, *, read: _
     if within <= 0:  # which aiohttp takes for "for ever"
         raise TimeoutError
     # encoded=True: yarl would turn %3A into ":" otherwise, and break Chime's signature.
-    async with session.request(
+    answer = await session.request(
         request.method,
         URL(request.url, encoded=True),
         headers=request.headers,
         data=request.body,
         allow_redirects=False,
         timeout=_timeout(within),
-    ) as answer:
+    )
+    try:
         if answer.status < HTTPStatus.CONTINUE:
             raise UnusableError(Fault.GARBAGE, "the status is none")
-        if sum(len(name) + len(value) for name, value in answer.raw_headers) > MOST_HEADERS:
-            raise UnusableError(Fault.GARBAGE, f"more than {MOST_HEADERS} bytes of headers")
-        body = await read(answer)
-        headers = {name.lower(): _readable(value) for name, value in answer.headers.items()}
-        return Response(answer.status, headers, body, datetime.now(UTC))
+        headers = _headers(answer)
+        return Response(answer.status, headers, await read(answer), datetime.now(UTC))
+    finally:
+        if not answer.closed:  # as it is where all was read, and the connection kept
+            answer.release()
+
+
+def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    written = b"".join(chain.from_iterable(answer.raw_headers))
+    if len(written) > MOST_HEADERS:
+        raise UnusableError(Fault.GARBAGE, f"more than {MOST_HEADERS} bytes of headers")
+    if written.isascii():
+        return {name.lower(): value for name, value in answer.headers.items()}
+    return {name.lower(): _readable(value) for name, value in answer.headers.items()}
 
 
 @lru_cache(maxsize=100)
@@ -167,4 +178,4 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 def _readable(value: str) -> str:
     """Write bytes that are no UTF-8 as escapes; aiohttp makes half a surrogate pair of each, which nobody can store."""
-    return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return value.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -11,8 +11,10 @@ import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.helpers import BaseTimerContext
 from aiohttp.http_writer import StreamWriter
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
+
+_UNTOLD = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())  # what errors say of a request
 
 
 class PlainRequest(aiohttp.ClientRequest):
@@ -63,7 +65,7 @@ class PlainRequest(aiohttp.ClientRequest):
             writer=None,
             continue100=None,
             timer=self._timer,
-            request_info=self.request_info,
+            request_info=_UNTOLD,
             traces=self._traces,
             loop=self.loop,
             session=self._session,
