@@ -126,12 +126,13 @@ class Fleet:
     def database(self) -> str:
         return self.server.url.replace("/postgres?", f"/{self.name}?")
 
-    async def start(self, name: str, *, is_ready: bool = True) -> Worker:
-        """Start a worker of this name, which may have been there before."""
+    async def start(self, name: str, *, is_ready: bool = True, through: int | None = None) -> Worker:
+        """Start a worker of this name, which may have been there before; `through` a port on the way to PostgreSQL."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         config, known = folder / "watcher.toml", {"secret": SECRET, "retry": ["100ms", "200ms", *["500ms"] * 100]}
-        values = {"name": name, "database": self.database, "lease": self.lease, "rate": self.rate}
+        database = f"postgresql://watcher@127.0.0.1:{through}/{self.name}" if through else self.database
+        values = {"name": name, "database": database, "lease": self.lease, "rate": self.rate}
         config.write_text(CONFIG.format(**self.places, **known, **values))
         lives = len(self.workers[name].lines("daemon.ready")) if name in self.workers else 0
         with (folder / "log").open("ab") as log:

@@ -63,7 +63,7 @@ class Moody:
 class Provider(Vendor):
     """Lets each watch get on by one step once the last was heard of: so nobody can miss a change.
 
-    Those in `ending` end with the next.
+    Those in `ending` end with the next; none gets on while all is `still`.
     """
 
     def __init__(self) -> None:
@@ -72,6 +72,7 @@ class Provider(Vendor):
         self.steps: defaultdict[str, int] = defaultdict(int)
         self.heard: dict[str, float] = {}
         self.ending: set[str] = set()
+        self.still = False
 
     async def answer(self, request: web.Request) -> Reply:
         watch, worker = request.match_info["path"], request.headers["x-worker"]
@@ -79,7 +80,7 @@ class Provider(Vendor):
         return self.to.mood(worker) or replace(self._now(watch), delay=self.to.lag[worker])
 
     def _now(self, watch: str) -> Reply:
-        if self.heard.get(watch) == self.steps[watch] * STEP:
+        if self.heard.get(watch) == self.steps[watch] * STEP and not self.still:
             if watch in self.ending:
                 return Reply(body={"status": "delivered", "progress": 100})
             self.steps[watch] += 1

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from math import inf
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ from anyio.to_thread import run_sync
 from fleet import Fleet, fleet, until
 from histories import Moody, Visit
 from postgres_server import FAST, PostgresServer
+from wire import wired
 
 from watcher.demo.pretend import Reply
 
@@ -68,6 +70,28 @@ async def test_whatever_becomes_of_a_worker_its_watches_are_polled_by_the_others
     await world.finish()
     lost = [(line["shards"], line["error"]) for line in two.lines("lease.lost")]
     assert (85, "another worker has taken them over") in lost
+    assert await world.complaints() == []
+
+
+async def test_a_worker_that_is_cut_off_from_postgresql_stops_before_the_others_begin(world: Fleet) -> None:
+    async with wired(world.server.port) as wire:
+        await begin(world, "one")
+        two = await world.start("two", through=wire.port)
+        await world.until_shared("one", "two")
+        theirs = [watch for watch in world.watches if await world.owner(watch) is two]
+        world.provider.still = True  # so that polls need no database
+        await anyio.sleep(0.5)
+        wire.cut()
+        cut_at = time.monotonic()
+        assert await world.all_polled(by="one") < world.lease + 2
+        polls = [visit for visit in world.provider.to.between(cut_at, inf) if visit.watch in theirs]
+        wire.mend()
+        world.provider.still = False
+        await world.until_logged(two, "lease.lost")
+        await world.until_shared("one", "two")
+        await world.finish()
+    workers = [visit.worker for visit in polls]
+    assert workers == sorted(workers, reverse=True)  # first all of "two", then all of "one"
     assert await world.complaints() == []
 
 
