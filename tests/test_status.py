@@ -11,7 +11,7 @@ import pytest_asyncio
 from commands import Desk
 from store_values import a_watch, added, head_of, refusal, settled, told
 
-from watcher.cli.status import Look, problems
+from watcher.cli.status import Look, problems, sources
 from watcher.config import Config
 from watcher.core.delivery import Decision
 from watcher.core.endpoint import Disabled, Endpoint
@@ -55,7 +55,7 @@ def wrong(
     webhooks = standings(CONFIG.webhooks, endpoints, now, now=NOW)
     rows = [RejectedRow(LATELY, "inbox", "x:1", "no JSON", b"x")] * refused
     answer = None if told is None else answered(*told)
-    return list(problems(Look(CONFIG, now, conditions, webhooks, rows, answer, NOW)))
+    return [said for said, _ in problems(Look(CONFIG, now, conditions, webhooks, rows, answer, NOW))]
 
 
 def answered(*concerns: Concern) -> Status:
@@ -98,7 +98,9 @@ def test_a_provider_that_is_not_asked_is_named_with_the_reason_and_the_time() ->
     paused = Condition("d7", "uid", 0, paused_until=SOON)
     in_trouble = replace(OPEN, troubled={"d7": 2})
     assert wrong(OPEN, conditions=(down,)) == ["provider d7 is down (denied) since 10:10:00Z (2h ago); 2 watches wait"]
-    assert wrong(OPEN, conditions=(paused,)) == ["provider d7 is paused until 12:15Z, as it asked for; 2 watches wait"]
+    assert wrong(OPEN, conditions=(paused,)) == [
+        "provider d7 is paused, as it asked for, until 12:15:00Z (in 5m); 2 watches wait"
+    ]
     assert wrong(NOTHING, conditions=(down,)) == []  # nobody asks it, so nobody knows
     assert wrong(in_trouble) == ["provider d7 has 2 watches in trouble"]
 
@@ -108,7 +110,7 @@ def test_a_provider_that_is_not_asked_is_named_with_the_reason_and_the_time() ->
     [
         (
             Endpoint("ops", paused_at=LONG_AGO, paused_until=SOON),
-            "webhook ops is paused, as it asked for, since 10:10:00Z (2h ago)",
+            "webhook ops is paused, as it asked for, since 10:10:00Z (2h ago), until 12:15:00Z (in 5m)",
         ),
         (
             Endpoint("ops", opened_at=LONG_AGO, probe_at=SOON),
@@ -129,10 +131,7 @@ def test_without_a_daemon_all_else_waits_too() -> None:
 
 
 def test_requests_that_were_refused_lately_are_counted() -> None:
-    assert wrong(NOTHING, refused=2) == ["requests refused in the last hour: 2; `watcher rejected` says why"]
-    assert wrong(NOTHING, refused=1000) == [
-        "requests refused in the last hour: 1,000 or more; `watcher rejected` says why"
-    ]
+    assert wrong(NOTHING, refused=2) == ["source inbox had 2 requests refused in the last hour"]
 
 
 def test_what_only_the_daemon_knows_is_said_as_it_told_it_and_what_the_store_knows_as_it_is_now() -> None:
@@ -140,10 +139,24 @@ def test_what_only_the_daemon_knows_is_said_as_it_told_it_and_what_the_store_kno
     room = Concern(about="daemon", name=None, text="takes no more requests: 3 watches are open", since=None, so=None)
     late = Concern(about="provider", name="d7", text="is polled late", since=LONG_AGO, so=None)
     stale = Concern(about="webhook", name="ops", text="is disabled (by command)", since=LONG_AGO, so=None)
-    assert wrong(NOTHING, told=(source, room, late, stale)) == [
+    known = Concern(about="source", name="inbox", text="had 1 request refused in the last hour", since=None, so=None)
+    assert wrong(NOTHING, told=(source, room, late, stale, known)) == [
         "source inbox cannot be read (No such file) since 10:10:00Z (2h ago)",
         "the daemon takes no more requests: 3 watches are open",
         "provider d7 is polled late since 10:10:00Z (2h ago)",
+    ]
+
+
+def test_which_sources_cannot_be_read_only_the_daemon_knows() -> None:
+    named = {name: {"type": "file", "path": f"/x/{name}"} for name in ("inbox", "other")}
+    config = Config.model_validate({"providers": {"d7": {"type": "d7", "token": "t"}}, "sources": named})
+    look = Look(config, NOTHING, (), (), (), None, NOW)
+    refused = Concern(about="source", name="other", text="had 1 request refused in the last hour", since=None, so=None)
+    unread = Concern(about="source", name="inbox", text="cannot be read (No such file)", since=LONG_AGO, so=None)
+    assert list(sources(look)) == [("inbox", "file", "not known"), ("other", "file", "not known")]
+    assert list(sources(replace(look, told=answered(unread, refused)))) == [
+        ("inbox", "file", "down since 10:10:00Z (2h ago)"),
+        ("other", "file", "ok"),
     ]
 
 
@@ -202,8 +215,12 @@ async def test_the_exit_status_says_whether_all_is_well_only_to_who_asks_for_it(
     assert isinstance(shown, dict)
     assert (shown["is_well"], shown["problems"]) == (
         False,
-        ["requests refused in the last hour: 1; `watcher rejected` says why"],
+        ["source inbox had 1 request refused in the last hour"],
     )
+    assert done[0].out.splitlines()[1:3] == [
+        "  source inbox had 1 request refused in the last hour",
+        "    `watcher rejected` shows each, and why; its sender sends it again.",
+    ]
 
 
 async def test_a_callback_that_its_caller_ended_is_nobodys_trouble_and_stays_visible(

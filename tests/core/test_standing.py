@@ -10,8 +10,17 @@ from watcher.core import endpoint as states
 from watcher.core.delivery import Attempt
 from watcher.core.endpoint import Disabled, Endpoint
 from watcher.core.model import Condition, Reason
-from watcher.core.rows import Overview
-from watcher.core.standing import Concern, Standing, concerns, standings
+from watcher.core.rows import Overview, RejectedRow
+from watcher.core.standing import (
+    MOST_REFUSED,
+    Concern,
+    Standing,
+    concerns,
+    hints,
+    polled_late,
+    standings,
+    unread,
+)
 
 EMPTY = Overview({}, {}, {}, {}, {}, rejected=0, intents=0, down={}, owner=None)
 NOW = after("1h")
@@ -74,32 +83,55 @@ def test_what_waits_for_a_section_that_is_gone_or_for_an_origin_is_said_too() ->
         (
             states.opened(Endpoint("ops"), now=START),
             waiting(1312),
-            Concern("webhook", "ops", "is paused by its breaker", START, "1,312 deliveries wait"),
+            Concern(
+                *("webhook", "ops", "is paused by its breaker", START, "1,312 deliveries wait"),
+                remedy="See whether it is up: `watcher webhook test ops`; it is tried again by itself",
+            ),
         ),
         (
             states.disabled(Endpoint("ops"), Disabled.SILENT, now=START),
             waiting(1),
-            Concern("webhook", "ops", "is disabled (no 2xx in 5 days)", START, "1 delivery waits"),
+            Concern(
+                *("webhook", "ops", "is disabled (no 2xx in 5 days)", START, "1 delivery waits"),
+                remedy="Once it is well: `watcher webhook enable ops`",
+            ),
         ),
         (Endpoint("ops", disabled_at=START), EMPTY, None),
         (
             states.paused(Endpoint("ops"), until=after("2h"), now=START),
             EMPTY,
-            Concern("webhook", "ops", "is paused, as it asked for", START),
+            Concern(
+                *("webhook", "ops", "is paused, as it asked for", START),
+                until=after("2h"),
+                remedy="Nothing to do: it goes on by itself; `watcher webhook enable ops` ends the pause",
+            ),
         ),
         (states.paused(Endpoint("ops"), until=NOW + timedelta(seconds=9), now=NOW), EMPTY, None),
-        (Endpoint("ops"), waiting(3), Concern("webhook", "ops", "is behind", START, "3 deliveries wait")),
+        (
+            Endpoint("ops"),
+            waiting(3),
+            Concern(
+                *("webhook", "ops", "is behind", START, "3 deliveries wait"),
+                remedy="`watcher deliveries --webhook ops` shows what it answers",
+            ),
+        ),
         (Endpoint("ops"), waiting(3, since=NOW), None),
         (
             Endpoint("old"),
             waiting(3, since=NOW, webhook="old"),
-            Concern("webhook", "old", "has no section any more", None, "3 deliveries wait"),
+            Concern(
+                *("webhook", "old", "has no section any more", None, "3 deliveries wait"),
+                remedy="Put `[webhooks.old]` back, then `watcher reload`; what waits longer than `keep` is given up",
+            ),
         ),
         (Endpoint("old"), replace(EMPTY, exhausted={"old": 2}, ended={"old": 2}), None),
         (
             Endpoint("ops"),
             replace(EMPTY, exhausted={"ops": 1}),
-            Concern("webhook", "ops", "has 1 delivery that was given up"),
+            Concern(
+                *("webhook", "ops", "has 1 delivery that was given up"),
+                remedy="Once it is well: `watcher replay --webhook ops --since 30d --status exhausted`",
+            ),
         ),
     ],
 )
@@ -137,8 +169,70 @@ def test_a_provider_that_watches_wait_for_is_down_or_paused_or_has_them_in_troub
         Condition("ukg", "uid", reason=Reason.UNREACHABLE, since=START),
     ]
     assert concerns([], conditions, overview, providers={"d7", "kore", "short", "ukg"}, now=NOW) == [
-        Concern("provider", "d7", "is down (denied)", START, "6 watches wait"),
-        Concern("provider", "kore", "is paused until 09:30Z, as it asked for", None, "1 watch waits"),
-        Concern("provider", "kore", "has 1 watch in trouble"),
-        Concern("provider", "old", "has no section any more", None, "1 watch waits"),
+        Concern(
+            *("provider", "d7", "is down (denied)", START, "6 watches wait"),
+            remedy="Renew its credentials, then `watcher reload`; `watcher check --probe` tries them",
+        ),
+        Concern(
+            *("provider", "old", "has no section any more", None, "1 watch waits"),
+            remedy="Put `[providers.old]` back and `watcher reload`, or `watcher cancel` its watches",
+        ),
+        Concern(
+            *("provider", "kore", "has 1 watch in trouble"),
+            remedy="`watcher list --state trouble --provider kore` names them",
+        ),
+        Concern(
+            *("provider", "kore", "is paused, as it asked for", None, "1 watch waits"),
+            until=after("2h"),
+            remedy="Nothing to do: it goes on by itself",
+        ),
+    ]
+
+
+def test_of_a_provider_that_does_not_answer_it_is_said_where_to_look() -> None:
+    down = Condition("d7", "uid", reason=Reason.UNREACHABLE, since=START)
+    overview = replace(EMPTY, watches={("d7", "pending"): 1})
+    assert concerns([], [down], overview, providers={"d7"}, now=NOW) == [
+        Concern(
+            *("provider", "d7", "is down (unreachable)", START, "1 watch waits"),
+            remedy="See its own status page, and `watcher check --probe`; it is asked again by itself",
+        )
+    ]
+
+
+def refused(source: str, *, at: datetime = NOW) -> RejectedRow:
+    return RejectedRow(at, source, "x:1", "no JSON", b"x")
+
+
+def test_requests_that_were_refused_lately_are_counted_for_each_source() -> None:
+    rows = [refused("queue"), refused("inbox"), refused("queue"), refused("old", at=NOW - timedelta(hours=1))]
+    found = concerns([], [], EMPTY, providers=(), refused=rows, now=NOW)
+    assert [(each.about, each.name, each.text, each.remedy) for each in found] == [
+        ("source", name, text, "`watcher rejected` shows each, and why; its sender sends it again")
+        for name, text in [
+            ("inbox", "had 1 request refused in the last hour"),
+            ("queue", "had 2 requests refused in the last hour"),
+        ]
+    ]
+    (many,) = concerns([], [], EMPTY, providers=(), refused=[refused("inbox")] * MOST_REFUSED, now=NOW)
+    assert many.text == "had at least 100 requests refused in the last hour"
+
+
+def test_what_only_the_daemon_knows_can_be_told_from_the_rest() -> None:
+    only = [
+        Concern("daemon", None, "is starting or stopping"),
+        unread("inbox", error="No such file", since=START),
+        polled_late("d7", since=START),
+    ]
+    assert [each.is_only_told for each in only] == [True] * 3
+    assert only[1].text == "cannot be read (No such file)"
+    assert not any(each.is_only_told for each in said(overview=replace(waiting(3), exhausted={"ops": 2})))
+
+
+def test_who_has_just_begun_is_told_what_to_do_next() -> None:
+    watched = replace(EMPTY, watches={("d7", "succeeded"): 1})
+    assert hints(watched, providers={"d7"}, is_told=True) == []
+    assert hints(EMPTY, providers={"ukg", "d7"}, is_told=False) == [
+        "No webhook has a section, so nobody is told: add `[webhooks.NAME]`, then `watcher reload`",
+        "Nothing is watched yet: begin with `watcher add d7 KEY=VALUE`, `POST /v1/watches`, or a request at a source",
     ]

@@ -115,7 +115,16 @@ async def test_a_command_is_told_which_sources_cannot_be_read(tmp_path: Path) ->
     text = "cannot be read (No such file)"
     assert (told.is_well, told.concerns) == (
         False,
-        [Concern(about="source", name="inbox", text=text, since=NOW - timedelta(hours=1), so=None)],
+        [
+            Concern(
+                about="source",
+                name="inbox",
+                text=text,
+                since=NOW - timedelta(hours=1),
+                so=None,
+                remedy="Mend what the reason names: it is tried again by itself",
+            )
+        ],
     )
 
 

@@ -7,21 +7,27 @@ from pathlib import Path
 import anyio
 import pytest
 from http_api import NOW, STAMP, Served, api, problem
-from store_values import head_of, settled
+from store_values import head_of, refusal, settled
 
 from watcher import __version__, metrics
+from watcher.cli.status import Look, problems, sentence
+from watcher.config import Config
 from watcher.core.delivery import Decision
 from watcher.core.endpoint import Disabled, Endpoint, disabled, opened
 from watcher.core.intent import Switch
 from watcher.core.model import Condition, Json, Reason
 from watcher.core.rows import Overview
+from watcher.core.standing import standings
 from watcher.http.remembered import SHARE, Remembered
+from watcher.http.standing import Status
+from watcher.intake import Down
 
 WEBHOOK: dict[str, Json] = {
     "name": "ops",
     "url": "https://example.com/hook",
     "state": "ok",
     "reason": None,
+    "why": None,
     "since": None,
     "until": None,
     "waiting": 0,
@@ -44,6 +50,13 @@ D7: dict[str, Json] = {
     "changes": 0,
 }
 LAST_ERROR: dict[str, Json] = {"at": STAMP, "status": 500, "error": "500 Internal Server Error"}
+BEGIN = "Nothing is watched yet: begin with `watcher add d7 KEY=VALUE`, `POST /v1/watches`, or a request at a source"
+SECTIONS = Config.model_validate(
+    {
+        "providers": {"d7": {"type": "d7", "token": "t"}},
+        "webhooks": {name: {"url": "https://example.com/hook", "unsigned": True} for name in ("ops", "audit")},
+    }
+)
 HOUR_AGO = "2026-11-23T11:00:00.123456Z"
 
 
@@ -70,6 +83,7 @@ async def test_a_daemon_that_has_nothing_to_do_is_well(tmp_path: Path) -> None:
             "version": __version__,
             "is_well": True,
             "concerns": [],
+            "hints": [BEGIN],
             "open": 0,
             "waiting": 0,
             "rejected": 0,
@@ -95,20 +109,39 @@ async def test_what_is_not_well_is_told_with_the_numbers_behind_it(tmp_path: Pat
         served.daemon.is_well = served.daemon.is_ready = False
         served.daemon.lack = "7 watches are open"
         found = await status(served)
-        about: dict[str, Json] = {"name": None, "since": None, "so": None}
+        about: dict[str, Json] = {"name": None, "since": None, "so": None, "until": None, "remedy": None}
         assert (found["is_well"], found["open"], found["waiting"], found["cursor"]) == (False, 1, 1, 1)
         assert found["concerns"] == [
             {**about, "about": "daemon", "text": "is starting or stopping"},
-            {**about, "about": "daemon", "text": "has a loop that does not turn"},
-            {**about, "about": "daemon", "text": "takes no more requests: 7 watches are open"},
             {
+                **about,
+                "about": "daemon",
+                "text": "has a loop that does not turn",
+                "remedy": "The watchdog starts it again; `journalctl -u watcher` names the loop",
+            },
+            {
+                **about,
+                "about": "daemon",
+                "text": "takes no more requests: 7 watches are open",
+                "remedy": "Make room; what is known already is polled and delivered all the same",
+            },
+            {
+                **about,
                 "about": "webhook",
                 "name": "ops",
                 "text": "is paused by its breaker",
                 "since": HOUR_AGO,
                 "so": "1 delivery waits",
+                "remedy": "See whether it is up: `watcher webhook test ops`; it is tried again by itself",
             },
-            {"about": "provider", "name": "d7", "text": "is polled late", "since": HOUR_AGO, "so": None},
+            {
+                **about,
+                "about": "provider",
+                "name": "d7",
+                "text": "is polled late",
+                "since": HOUR_AGO,
+                "remedy": "Raise its `rate`, as far as its vendor allows",
+            },
         ]
         watched: Json = {"in_progress": 1}
         assert found["providers"] == [{**D7, "watches": watched, "late": 3600.0}]
@@ -183,6 +216,26 @@ async def test_webhooks_are_listed_and_of_those_without_a_section_the_ones_that_
         assert isinstance(answer["webhooks"], list)
         names = [each["name"] for each in answer["webhooks"] if isinstance(each, dict)]
         assert names == ["audit", "ops", *(f"callback:https://{number}.example:443" for number in range(98, 48, -1))]
+
+
+async def test_the_command_says_in_the_same_words_what_the_api_and_the_page_say(tmp_path: Path) -> None:
+    async with api(tmp_path) as served:
+        store, records = served.daemon.store, served.daemon.records
+        await served.daemon.watch()
+        await served.daemon.change()
+        await store.settle([settled(await head_of(store), Decision.EXHAUSTED)])
+        await know(served, disabled(Endpoint("audit"), Disabled.COMMAND, now=NOW))
+        await store.pause(Condition("d7", "uid", paused_until=NOW + timedelta(hours=1)))
+        await store.add([replace(refusal("no JSON"), source="inbox")])
+        served.backing.down = lambda: {"inbox": Down(NOW, "No such file, or no right to read it")}
+        served.daemon.lack = "7 watches are open"
+        told = Status.model_validate((await served.get("/v1/status")).json)
+        overview = replace(await records.overview(), owner="process 7")
+        stand = standings(SECTIONS.webhooks, await records.endpoints(), overview, now=NOW)
+        look = Look(SECTIONS, overview, await records.conditions(), stand, await records.rejected(), told, NOW)
+        shown = [(sentence(concern, now=NOW), concern.remedy) for concern in told.concerns]
+        assert list(problems(look)) == shown
+        assert len(shown) == 6
 
 
 @pytest.mark.parametrize("word", ["enable", "disable"])

@@ -90,7 +90,17 @@ def request(operation: str) -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("call", "loop"), [("add", "take inbox"), ("watch", "poll d7"), ("commit", "poll d7"), ("settle", "deliver ops")]
+    ("call", "loop"),
+    [
+        ("add", "take inbox"),
+        ("watch", "poll d7"),
+        ("commit", "poll d7"),
+        ("heads", "deliver ops"),
+        ("settle", "deliver ops"),
+        ("renew", "lease"),
+        ("intents", "feed"),
+        ("prune", "keep"),
+    ],
 )
 async def test_a_loop_that_hangs_is_named_and_the_watchdog_is_fed_no_more(
     call: str,
@@ -101,8 +111,8 @@ async def test_a_loop_that_hangs_is_named_and_the_watchdog_is_fed_no_more(
     ear: Ear,
     tmp_path: Path,
 ) -> None:
-    store.slow[call] = FOR_EVER
     async with at_work(store, clock, tmp_path) as crew:
+        store.slow[call] = FOR_EVER
         source.push(request("a"))
         await anyio.sleep(LONG_ENOUGH)
         assert fed(ear) > 5

@@ -99,6 +99,12 @@ def test_the_dashboard_shows_every_metric_and_only_such_as_there_are(dashboard: 
     assert names(ALERTS.read_text()) - {"watcher_token"} <= set(PROMISED)
 
 
+def test_what_each_worker_says_of_everybody_is_never_added_up(dashboard: dict[str, Json]) -> None:
+    text = "\n".join([*expressions(dashboard), ALERTS.read_text()])
+    how = re.findall(r"(\w+)(?: (?:by|without) \(\w+\))? ?\(watcher_breaker_open\b", text)
+    assert set(how) == {"max"}
+
+
 def test_what_is_asked_of_a_label_is_one_of_its_words(dashboard: dict[str, Json]) -> None:
     text = "\n".join([*expressions(dashboard), ALERTS.read_text()])
     asked = re.findall(r'\b(?:outcome|result)=~?"([^"]+)"', text)

@@ -1,8 +1,8 @@
 """`watcher status`, the one screen for a look at night: is all well, and what is not. It decides nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from watcher.core.standing import Concern, Standing
     from watcher.http.standing import Concern as ToldConcern
     from watcher.http.standing import Status
-
-LATELY = timedelta(hours=1)
-MOST_COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ async def status(
 ) -> None:
     """Say on one screen whether all is well, and what is not. The exit status is 0 either way, but for --check."""
     look = await _look(context)
-    wrong = list(problems(look))
+    wrong = dict(problems(look))
     if as_json:
         _print_json(look, wrong)
     else:
@@ -55,50 +52,46 @@ async def status(
 
 async def _look(context: typer.Context) -> Look:
     from watcher.cli.asking import status_of
-    from watcher.core.standing import standings
+    from watcher.core.standing import MOST_REFUSED, standings
 
     config, now = configuration(context), datetime.now(UTC)
     async with records(context) as store:
         overview, conditions = await store.overview(), await store.conditions()
         webhooks = standings(config.webhooks, await store.endpoints(), overview, now=now)
-        refused = [row for row in await store.rejected(limit=MOST_COUNTED) if now - row.at < LATELY]
+        refused = await store.rejected(limit=MOST_REFUSED)
     told = await status_of(context, config) if overview.owner else None
     return Look(config, overview, conditions, webhooks, refused, told, now)
 
 
-def problems(look: Look) -> "Iterator[str]":
-    """Say what is not well, a line each; what only the running daemon knows as it told it."""
+def problems(look: Look) -> "Iterator[tuple[str, str | None]]":
+    """Say what is not well, and what to do about it; what only the running daemon knows as it told it."""
     from watcher.core.standing import concerns
 
-    known = concerns(look.webhooks, look.conditions, look.overview, providers=look.config.providers, now=look.now)
     if look.overview.owner is None:
-        yield "no daemon is running"
-    yield from (sentence(concern, now=look.now) for concern in _only_told(look.told))
-    yield from (sentence(concern, now=look.now) for concern in known)
+        yield "no daemon is running", "`systemctl start watcher`, or `watcher run`"
+    told = [concern for concern in look.told.concerns if concern.is_only_told] if look.told else []
+    known = concerns(
+        look.webhooks,
+        look.conditions,
+        look.overview,
+        providers=look.config.providers,
+        refused=look.refused,
+        now=look.now,
+    )
+    every: Sequence[Concern | ToldConcern] = [*told, *known]
+    yield from ((sentence(concern, now=look.now), concern.remedy) for concern in every)
     if look.told is None:
         yield from _lack(look)
-    if look.refused:
-        number = f"{MOST_COUNTED:,} or more" if len(look.refused) == MOST_COUNTED else f"{len(look.refused):,}"
-        yield f"requests refused in the last hour: {number}; `watcher rejected` says why"
 
 
-def _only_told(told: "Status | None") -> "Iterator[ToldConcern]":
-    """Leave out what the store says too, and says by the latest."""
-    from watcher.core.standing import POLLED_LATE
-
-    for concern in told.concerns if told else ():
-        if concern.about in {"daemon", "source"} or concern.text == POLLED_LATE:
-            yield concern
-
-
-def _lack(look: Look) -> "Iterator[str]":
+def _lack(look: Look) -> "Iterator[tuple[str, str | None]]":
     """Say that sources wait, as far as the store shows it."""
     from watcher.core.standing import OPEN
 
     watches = sum(number for (_, word), number in look.overview.watches.items() if word in OPEN)
     most = look.config.watcher.max_watches
     if watches >= most:
-        yield f"sources wait: {watches:,} watches are open, and watcher.max_watches is {most:,}"
+        yield f"sources wait: {watches:,} watches are open, and watcher.max_watches is {most:,}", None
 
 
 def sentence(concern: "Concern | ToldConcern", *, now: datetime) -> str:
@@ -108,26 +101,50 @@ def sentence(concern: "Concern | ToldConcern", *, now: datetime) -> str:
     about = f"{concern.about} {concern.name}" if concern.name else f"the {concern.about}"
     comma = "," if "," in concern.text else ""
     since = f"{comma} since {when(concern.since, now)}" if concern.since else ""
-    return harmless(f"{about} {concern.text}{since}" + (f"; {concern.so}" if concern.so else ""))
+    until = f", until {when(concern.until, now)}" if concern.until else ""
+    return harmless(f"{about} {concern.text}{since}{until}" + (f"; {concern.so}" if concern.so else ""))
 
 
-def _print_screen(look: Look, wrong: list[str]) -> None:
+def _print_screen(look: Look, wrong: "Mapping[str, str | None]") -> None:
     from watcher.cli import text
     from watcher.cli.standing import sentence as stands
 
     overview, config = look.overview, look.config
-    typer.echo("All is well." if not wrong else "\n".join(["Not all is well:", *(f"  {each}" for each in wrong)]))
+    typer.echo("Not all is well:" if wrong else "All is well.")
+    for each, remedy in wrong.items():
+        typer.echo(f"  {each}" + (f"\n    {text.harmless(remedy)}." if remedy else ""))
+    for hint in _hints(look):
+        typer.echo(f"{text.harmless(hint)}.")
     typer.echo(f"\nstore: {config.watcher.state}  daemon: {overview.owner or 'none'}  refused: {overview.rejected:,}")
     if overview.owner and look.told is None:
         why = "it does not answer at its `listen`" if config.watcher.address else "its `listen` is off"
         typer.echo(f"not known here is what only the daemon knows (sources that are down, late polls): {why}")
     typer.echo()
+    if config.sources:
+        text.table(["SOURCE", "TYPE", "STATE"], sources(look))
+        typer.echo()
     text.table(["PROVIDER", "PENDING", "IN PROGRESS", "TROUBLE", "FINISHED", "STATE"], _providers(look))
     typer.echo()
     text.table(
         ["WEBHOOK", "WAITING", "OLDEST", "GIVEN UP", "STATE"],
         ((w.name, w.waiting, w.oldest_waiting, w.exhausted, stands(w, now=look.now)) for w in look.webhooks),
     )
+
+
+def _hints(look: Look) -> list[str]:
+    from watcher.core.standing import hints
+
+    is_told = bool(look.config.webhooks) or look.config.callbacks is not None
+    return hints(look.overview, providers=look.config.providers, is_told=is_told)
+
+
+def sources(look: Look) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each source; whether it can be read only the daemon knows."""
+    told = look.told.concerns if look.told else ()
+    down = {concern.name: concern.since for concern in told if concern.about == "source" and concern.is_only_told}
+    for name, section in look.config.sources.items():
+        state = f"down since {when(down[name], look.now)}" if name in down else "ok"
+        yield name, section.type, state if look.told else "not known"
 
 
 def _providers(look: Look) -> Iterator[tuple[object, ...]]:
@@ -152,14 +169,14 @@ def _stands(condition: "Condition | None", *, now: datetime) -> str:
     return f"paused until {when(condition.paused_until, now)}, as it asked for" if rests else "ok"
 
 
-def _print_json(look: Look, wrong: list[str]) -> None:
+def _print_json(look: Look, wrong: "Mapping[str, str | None]") -> None:
     from watcher.cli import text
 
     rows = [{"provider": name, "state": word, "watches": n} for (name, word), n in look.overview.watches.items()]
     text.json(
         {
             "is_well": not wrong,
-            "problems": wrong,
+            "problems": list(wrong),
             **text.fields(look.overview),
             "watches": rows,
             "conditions": [

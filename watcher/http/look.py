@@ -7,9 +7,22 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from watcher import __version__, metrics
+from watcher.core.endpoint import Endpoint
 from watcher.core.model import END_OF_TIME, Condition
-from watcher.core.rows import Overview
-from watcher.core.standing import LATE, OPEN, POLLED_LATE, Concern, Standing, concerns, standings
+from watcher.core.rows import Overview, RejectedRow
+from watcher.core.standing import (
+    LATE,
+    MOST_REFUSED,
+    OPEN,
+    WHY,
+    Concern,
+    Standing,
+    concerns,
+    hints,
+    polled_late,
+    standings,
+    unread,
+)
 from watcher.http import standing as shown
 from watcher.http.backing import Backing
 from watcher.http.remembered import Remembered
@@ -20,11 +33,11 @@ MOST_BESIDES = 50  # webhooks without a section: callers choose how many origins
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store knows of webhooks and providers; cheap to ask."""
+    """What the store knows of webhooks, providers and requests; cheap to ask."""
 
-    webhooks: Sequence[Standing]
-    errors: Mapping[str, LastError]
+    endpoints: Sequence[Endpoint]
     conditions: Sequence[Condition]
+    refused: Sequence[RejectedRow]
 
 
 class Look:
@@ -34,24 +47,31 @@ class Look:
         self._backing = backing
         self._counted = Remembered(self._count)
         self._known = Remembered(self._learn)
+        self._failed = Remembered(self._errors)
 
     async def webhooks(self) -> list[WebhookStanding]:
         """Say how each webhook stands."""
-        known = await self._known.get()
+        standing, errors = await self._standings(), await self._failed.get()
         return [
-            WebhookStanding.model_validate({**asdict(each), "last_error": known.errors.get(each.name)})
-            for each in known.webhooks
+            WebhookStanding.model_validate(
+                {
+                    **asdict(each),
+                    "why": WHY[each.reason] if each.reason else None,
+                    "last_error": errors.get(each.name),
+                }
+            )
+            for each in standing
         ]
 
     async def status(self) -> Status:
         """Say whether all is well, and what is not."""
-        webhooks, known = await self.webhooks(), await self._known.get()
+        webhooks, standing, known = await self.webhooks(), await self._standings(), await self._known.get()
         counted_at, overview = await self._counted.get()
         sections, now = self._backing.desk.providers.keys(), self._now()
         providers = _providers(overview, known, late=self._late(), sections=sections, now=now)
         wrong = [
             *self._about_daemon(),
-            *concerns(known.webhooks, known.conditions, overview, providers=sections, now=now),
+            *concerns(standing, known.conditions, overview, providers=sections, refused=known.refused, now=now),
             *_about_lateness(providers, now=now),
         ]
         return Status(
@@ -60,6 +80,7 @@ class Look:
             version=__version__,
             is_well=not wrong,
             concerns=[shown.Concern.model_validate(concern) for concern in wrong],
+            hints=hints(overview, providers=sections, is_told=self._is_told),
             open=sum(number for (_, state), number in overview.watches.items() if state in OPEN),
             waiting=sum(overview.waiting.values()),
             rejected=overview.rejected,
@@ -68,6 +89,10 @@ class Look:
             webhooks=webhooks,
         )
 
+    @property
+    def _is_told(self) -> bool:
+        return bool(self._backing.webhooks) or self._backing.desk.callbacks is not None
+
     # --- what the store is asked --------------------------------------------------------------------------------
 
     async def _count(self) -> tuple[datetime, Overview]:
@@ -75,14 +100,18 @@ class Look:
 
     async def _learn(self) -> Known:
         records = self._backing.records
-        _, overview = await self._counted.get()
-        sections = self._backing.webhooks
-        found = standings(sections, await records.endpoints(), overview, now=self._now())
+        return Known(await records.endpoints(), await records.conditions(), await records.rejected(limit=MOST_REFUSED))
+
+    async def _errors(self) -> Mapping[str, LastError]:
+        return {each.name: error for each in await self._standings() if (error := await self._last_error(each))}
+
+    async def _standings(self) -> list[Standing]:
+        """Say how all webhooks stand that have a section, and of others those that most waits for."""
+        (_, overview), known, sections = await self._counted.get(), await self._known.get(), self._backing.webhooks
+        found = standings(sections, known.endpoints, overview, now=self._now())
         besides = (each for each in found if each.name not in sections)
         most = sorted(besides, key=lambda each: each.waiting, reverse=True)[:MOST_BESIDES]
-        webhooks = [*(each for each in found if each.name in sections), *most]
-        errors = {each.name: error for each in webhooks if (error := await self._last_error(each))}
-        return Known(webhooks, errors, await records.conditions())
+        return [*(each for each in found if each.name in sections), *most]
 
     async def _last_error(self, webhook: Standing) -> LastError | None:
         if not webhook.waiting:
@@ -103,11 +132,13 @@ class Look:
         if not self._backing.is_ready():
             yield Concern("daemon", None, "is starting or stopping")
         if not self._backing.is_well():
-            yield Concern("daemon", None, "has a loop that does not turn")
+            remedy = "The watchdog starts it again; `journalctl -u watcher` names the loop"
+            yield Concern("daemon", None, "has a loop that does not turn", remedy=remedy)
         if lack := self._backing.lack():
-            yield Concern("daemon", None, f"takes no more requests: {lack}")
+            remedy = "Make room; what is known already is polled and delivered all the same"
+            yield Concern("daemon", None, f"takes no more requests: {lack}", remedy=remedy)
         for name, down in self._backing.down().items():
-            yield Concern("source", name, f"cannot be read ({down.error})", down.since)
+            yield unread(name, error=down.error, since=down.since)
 
     def _now(self) -> datetime:
         return self._backing.desk.clock.now()
@@ -162,4 +193,4 @@ def _about_lateness(providers: Iterable[ProviderStanding], *, now: datetime) -> 
     """Say whose polls are late, and not because it is down: it has more watches than its rate lets us ask for."""
     for provider in providers:
         if provider.late is not None and provider.late > LATE.total_seconds() and provider.state != "down":
-            yield Concern("provider", provider.name, POLLED_LATE, now - timedelta(seconds=provider.late))
+            yield polled_late(provider.name, since=now - timedelta(seconds=provider.late))

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from watcher.core import standing
 from watcher.core.endpoint import Disabled
 from watcher.core.model import Reason
 from watcher.http.models import Stamp
@@ -14,13 +15,23 @@ class _Shown(BaseModel):
 
 
 class Concern(_Shown):
-    """One thing that is not well; a sentence is made of it: about, name, text, since when, and what comes of it."""
+    """One thing that is not well; a sentence is made of it: about, name, text, since, until, and what comes of it.
+
+    `remedy` is what to do about it, with commands between backticks.
+    """
 
     about: Literal["daemon", "source", "provider", "webhook"]
     name: str | None
     text: str
     since: Stamp | None
     so: str | None
+    until: Stamp | None = None
+    remedy: str | None = None
+
+    @property
+    def is_only_told(self) -> bool:
+        """Is it what only the running daemon knows?"""
+        return standing.Concern(self.about, self.name, self.text).is_only_told
 
 
 class ProviderStanding(_Shown):
@@ -51,12 +62,16 @@ class LastError(_Shown):
 
 
 class WebhookStanding(_Shown):
-    """One webhook: is it sent to, and if not, why, since when, and until when or its next probe; and what waits."""
+    """One webhook: is it sent to, and if not, why, since when, and until when or its next probe; and what waits.
+
+    `why` is `reason` in words.
+    """
 
     name: str
     url: str | None
     state: Literal["ok", "failing", "breaker_open", "paused", "disabled", "no_section"]
     reason: Disabled | None
+    why: str | None = None
     since: Stamp | None
     until: Stamp | None
     waiting: int
@@ -73,7 +88,7 @@ class Webhooks(_Shown):
 
 
 class Status(_Shown):
-    """Is all well, and what is not; the numbers behind it. `cursor` is of the newest event.
+    """Is all well, what is not, and what a beginner does next; the numbers behind it. `cursor` is of the newest event.
 
     What the store must count, it counts for a small share of its time at most: `counted_at` is when it last did.
     """
@@ -83,6 +98,7 @@ class Status(_Shown):
     version: str
     is_well: bool
     concerns: list[Concern]
+    hints: list[str] = []
     open: int
     waiting: int
     rejected: int

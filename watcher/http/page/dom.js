@@ -55,6 +55,12 @@ export function quote(text, most = 120) {
   return el("bdi", { title: whole.slice(0, 2000) }, `${whole.slice(0, most - 1)}…`);
 }
 
+// What is only listened to: whoever looks sees it from the place.
+export const unseen = (text) => el("span", { class: "unseen" }, text);
+
+// A sentence of ours, in which what one types stands between backticks.
+export const code = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", null, part) : part));
+
 const ALIKE = {
   ...{ down: "wrong", trouble: "wrong", breaker_open: "wrong", failing: "wrong" },
   ...{ no_section: "gone", disabled: "paused", delivered: "succeeded", exhausted: "failed" },

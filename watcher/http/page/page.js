@@ -1,4 +1,4 @@
-// The page: asks how things stand every two seconds while somebody looks, and says so where it gets no answer.
+// The page: asks how things stand, often while somebody looks and else for its title, and says where nobody answers.
 
 import { ask, Refused, token } from "./api.js";
 import { at, put, say, state } from "./dom.js";
@@ -12,6 +12,7 @@ import { showWebhooks } from "./webhooks.js";
 import { clock, when } from "./words.js";
 
 const EVERY = 2000; // milliseconds
+const UNSEEN = 30_000;
 const OLD = 15_000;
 const needsToken = document.documentElement.dataset.token === "needed";
 
@@ -29,7 +30,7 @@ async function look() {
     if (error instanceof Refused && error.status === 401) return refuse();
     lose(error);
   }
-  if (!document.hidden) timer = setTimeout(look, EVERY);
+  timer = setTimeout(look, document.hidden ? UNSEEN : EVERY);
 }
 
 function show(status) {
@@ -37,8 +38,10 @@ function show(status) {
   const isOld = Date.parse(status.at) - Date.parse(status.counted_at) > OLD;
   document.body.classList.remove("lost");
   put(at("link"), state("ok", "live"), isOld && [", counted ", when(status.counted_at)]);
+  if (at("version").textContent && at("version").textContent !== status.version) location.reload(); // with its page
   say(at("version"), status.version);
   judge(status);
+  if (document.hidden) return;
   count(status, byProvider);
   showProviders(status, byProvider, (wanted) => find.search(wanted));
   showWebhooks(status);
@@ -92,7 +95,7 @@ at("forget").addEventListener("click", () => {
 document.addEventListener("visibilitychange", () => {
   if (at("inside").hidden) return;
   if (document.hidden) events.stop();
-  else look();
+  look();
 });
 
 addEventListener("online", () => at("inside").hidden || look());

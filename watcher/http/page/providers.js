@@ -1,6 +1,6 @@
 // Providers: whether they answer, how late and how busy their polls are, and what is watched there.
 
-import { at, el, icon, list, plain, put, say, state } from "./dom.js";
+import { at, el, icon, list, plain, put, say, state, unseen } from "./dom.js";
 import { lateness, number, rate, when } from "./words.js";
 
 const ORDER = [
@@ -43,6 +43,7 @@ function paceOf({ late, polls, changes, all, watches }) {
 function counted(word, provider, search) {
   const [figure, label] = [el("b"), word === "trouble" ? "in trouble" : plain(word)];
   const find = () => search({ state: word, provider });
-  const button = el("button", { type: "button", class: `count ${word}`, click: find }, icon(word), figure, ` ${label}`);
+  const shown = [icon(word), figure, ` ${label}`, unseen(` at ${provider}`)];
+  const button = el("button", { type: "button", class: `count ${word}`, click: find }, shown);
   return Object.assign(el("li", null, button), { update: (kind) => say(figure, number(kind.number)) });
 }

@@ -1,14 +1,14 @@
 // Webhooks: whether they are sent to, what waits for them, and what an operator can do about it.
 
 import { act, sure } from "./act.js";
-import { at, describe, el, list, put, quote, say, state } from "./dom.js";
+import { at, describe, el, list, put, quote, say, state, unseen } from "./dom.js";
 import { many, number, when } from "./words.js";
 
 const RESUME = { disabled: "Enable", paused: "End the pause", breaker_open: "Try now" };
-const WHY = { gone: "it answered 410", asked: "it asked for it", silent: "no 2xx in 5 days", command: "by command" };
 
 export function showWebhooks({ webhooks }) {
   list(at("webhooks"), webhooks, { key: (one) => one.name, make: card });
+  say(at("webhooks-note"), webhooks.length ? "" : "There is none.");
 }
 
 function card() {
@@ -25,9 +25,9 @@ function card() {
   });
 }
 
-function since({ state: word, since: moment, until, reason }) {
+function since({ state: word, since: moment, until, why }) {
   const next = word === "paused" ? ", until " : ", next probe ";
-  return moment && [" since ", when(moment), until && [next, when(until)], reason && `: ${WHY[reason]}`];
+  return moment && [" since ", when(moment), until && [next, when(until)], why && `: ${why}`];
 }
 
 function factsOf({ waiting, oldest_waiting, exhausted, last_good_at, last_error }) {
@@ -45,6 +45,7 @@ function actions({ name, state: word, exhausted, url }) {
   const resume = { label: RESUME[word], path: `${path}/enable`, body: {}, done: `${name} is enabled within a second.` };
   const disable = {
     label: "Disable",
+    kind: "small",
     path: `${path}/disable`,
     body: {},
     question: `Disable webhook ${name}? What is for it waits until it is enabled.`,
@@ -58,7 +59,8 @@ function actions({ name, state: word, exhausted, url }) {
     done: "They are sent again, 100 a second.",
   };
   const canDisable = word !== "disabled" && word !== "no_section";
-  return [RESUME[word] && resume, canDisable && disable, exhausted > 0 && url !== null && again].filter(Boolean);
+  const all = [RESUME[word] && resume, canDisable && disable, exhausted > 0 && url !== null && again];
+  return all.filter(Boolean).map((action) => ({ ...action, name }));
 }
 
 function button(first) {
@@ -67,7 +69,8 @@ function button(first) {
     const { label, path, body, question, done } = action;
     if (!question || (await sure(question, label))) await act(path, { method: "POST", body }, done);
   }
-  return Object.assign(el("button", { type: "button", click }, first.label), {
+  const shown = [first.label, unseen(` (webhook ${first.name})`)];
+  return Object.assign(el("button", { type: "button", class: first.kind, click }, shown), {
     update(next) {
       action = next;
     },

@@ -1,10 +1,11 @@
-// Numbers, moments and durations as people read them: moments in the reader's zone, with the exact UTC in a title.
+// Numbers, moments and durations as people read them: moments in the reader's zone, with all of them in a title.
 
 import { el } from "./dom.js";
 
 const [HERE, TWO] = [navigator.language, "2-digit"];
 const MINUTE = new Intl.DateTimeFormat(HERE, { hour: TWO, minute: TWO, hourCycle: "h23" });
 const SECOND = new Intl.DateTimeFormat(HERE, { hour: TWO, minute: TWO, second: TWO, hourCycle: "h23" });
+const WHOLE = new Intl.DateTimeFormat(HERE, { dateStyle: "full", timeStyle: "long", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(HERE, { month: "short", day: "numeric" });
 const UNITS = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
 
@@ -28,7 +29,9 @@ export const when = (stamp) => (stamp ? time(stamp, SECOND) : "–");
 
 export const whenabouts = (stamp) => time(stamp, MINUTE);
 
-const time = (stamp, format) => el("time", { datetime: stamp, title: stamp }, clock(stamp, format));
+function time(stamp, format) {
+  return el("time", { datetime: stamp, title: `${WHOLE.format(new Date(stamp))}\n${stamp}` }, clock(stamp, format));
+}
 
 export function span(seconds) {
   for (const [unit, size, lesser, part] of UNITS) {
