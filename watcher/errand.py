@@ -16,7 +16,6 @@ from watcher.core.lease import SHARDS
 from watcher.core.model import Final, Params
 from watcher.core.rows import Admission, Arrival
 from watcher.core.wire import NoAnswer, Request, Response
-from watcher.feed import Feed
 from watcher.http.address import Tcp
 from watcher.intake import Desk
 from watcher.opening import open_store, owner, passer_by
@@ -25,6 +24,7 @@ from watcher.ports import Clock, Item, Provider, Transport
 from watcher.posting import guard_of, open_posts
 from watcher.record import Recorder
 from watcher.transport import open_transport
+from watcher.wanted import Wanted
 
 AGENT = f"watcher/{__version__}"
 SOURCE = "command"
@@ -103,9 +103,9 @@ async def carry_out(config: Config) -> bool:
             config.webhooks, callbacks=config.callbacks, store=store, clock=clock, agent=AGENT, posts=open_posts
         )
         recorder = Recorder(store=store, webhooks=config.webhooks, callbacks=config.callbacks, wake=outbox.wake)
-        feed = Feed({}, store=store, recorder=recorder, outbox=outbox, clock=clock)
+        wanted = Wanted(store=store, recorder=recorder, outbox=outbox, clock=clock)
         for intent in await store.intents():
-            await feed.carry_out(intent)
+            await wanted.carry_out(intent)
     except StoreBusyError:
         return False
     finally:

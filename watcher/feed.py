@@ -1,18 +1,15 @@
-"""The loop: store → pollers. What was added, by a source or a command, is scheduled; what is wanted is carried out."""
+"""The loop: store → pollers. What was added, by a source or a command, is scheduled; what is wanted is passed on."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-import anyio
 import structlog
 
 from watcher import metrics
 from watcher.bell import Bell
-from watcher.core.errors import StaleWatchError, StoreError
-from watcher.core.intent import Cancel, Intent, Replay, Switch
+from watcher.core.errors import StoreError
 from watcher.core.lease import shard_of
-from watcher.core.lifecycle import cancel
 from watcher.core.model import State, Watch
 from watcher.core.rows import Opened
 from watcher.hold import Hold
@@ -20,6 +17,7 @@ from watcher.outbox import Outbox
 from watcher.poll import Poller
 from watcher.ports import Clock, Store
 from watcher.record import Recorder
+from watcher.wanted import Wanted
 
 LOOK_EVERY = 0.5
 BATCH = 1000
@@ -43,10 +41,9 @@ class Feed:
     ) -> None:
         self._pollers = dict(pollers)
         self._expected: Collection[str] = pollers.keys()
-        self._outbox = outbox
         self._store = store
-        self._recorder = recorder
         self._clock = clock
+        self._wanted = Wanted(store=store, recorder=recorder, outbox=outbox, clock=clock, ending=self._ending)
         self._hold = hold or Hold(clock)
         self._row = 0
         self._gains = 0
@@ -54,7 +51,6 @@ class Feed:
         self._unpolled: defaultdict[str, Counter[State]] = defaultdict(Counter)
         self._told: set[str] = set()
         self._must_count = False
-        self._replayed_at: dict[int, float] = {}
         self._stopping = False
         self._is_slow = False
         self.bell = Bell()
@@ -181,8 +177,8 @@ class Feed:
         await self.load()
         if self._must_count:
             await self._count()
-        await self._carry_out(intents[:BATCH])
-        if len(intents) > BATCH:
+        is_all = await self._wanted.carry_out_all(intents[:BATCH])
+        if not is_all or len(intents) > BATCH:
             self.bell.ring()
 
     async def _count(self) -> None:
@@ -195,82 +191,30 @@ class Feed:
                 row = loaded[-1].row
             self._unpolled[provider] = states
 
-    async def _carry_out(self, intents: Sequence[Intent]) -> None:
-        """Carry out all together, so that they share disk writes; what fails is carried out at the next look."""
-        failures: list[StoreError] = []
-
-        async def attempt(intent: Intent) -> None:
-            try:
-                await self.carry_out(intent)
-            except StoreError as error:
-                failures.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for intent in intents:
-                tasks.start_soon(attempt, intent)
-        if failures:
-            raise failures[0]
-
-    async def carry_out(self, intent: Intent) -> None:
-        """Do what is wanted, or the next part of it.
-
-        Raises:
-            StoreError: it is not done, and still wanted.
-
-        """
-        match intent:
-            case Cancel():
-                await self._cancel(intent)
-            case Switch():
-                await self._outbox.switch(intent)
-            case Replay():
-                await self._replay(intent)
-
-    async def _replay(self, intent: Replay) -> None:
-        """Send as many events again as are due since the last look."""
-        now = self._clock.monotonic()
-        since = self._replayed_at.setdefault(intent.id, now - LOOK_EVERY)
-        number = int(intent.rate * min(now - since, max(2.0, 2 / intent.rate)))  # the most that is made up for
-        if number < 1:
-            return
-        self._replayed_at[intent.id] = now
-        if await self._store.replay(intent, limit=number):
-            self._outbox.wake_all()
-        else:
-            self._replayed_at.pop(intent.id)
-
-    async def _cancel(self, intent: Cancel) -> None:
-        """End a watch; one that moved meanwhile is ended at the next look, at once."""
-        watch = await self._store.watch(intent.uid)
-        if watch is None or watch.ending is not None:
-            return
-        poller = self._pollers.get(watch.provider)
-        step = cancel(watch, now=self._clock.now(), intent=intent.id)
-        try:
-            await self._recorder.commit(watch, step)
-        except StaleWatchError:
-            self.bell.ring()
-            return
-        self._end(watch, poller)
-
     def readings(self) -> Iterator[metrics.Reading]:
         """Say how many watches wait for sections that are gone."""
         for counted in self._unpolled.values():
             for state, number in counted.items():
                 yield metrics.Reading(metrics.WATCHES, (metrics.UNKNOWN, state), number)
 
-    def _end(self, watch: Watch, poller: Poller | None) -> None:
-        """Forget a watch that has ended, and was `poller`'s; another one that has come since sees that for itself.
+    def _ending(self, watch: Watch) -> Callable[[], None]:
+        """Return what forgets a watch once it has ended: from the poller that it has now.
 
-        One that is not ours any more, or of a shard that is just coming, is on no schedule, nor counted.
+        Another one that has come since sees that for itself. One that is not ours any more, or of a shard that is just
+        coming, is on no schedule, nor counted.
         """
-        if not self._hold.has(watch.uid) or shard_of(watch.uid) in self._coming:
-            return
-        now = self._pollers.get(watch.provider)
-        if now is None:
-            self._unpolled[watch.provider][watch.state] -= 1
-        elif now is poller:
-            poller.end(watch)
+        poller = self._pollers.get(watch.provider)
+
+        def forget() -> None:
+            if not self._hold.has(watch.uid) or shard_of(watch.uid) in self._coming:
+                return
+            now = self._pollers.get(watch.provider)
+            if now is None:
+                self._unpolled[watch.provider][watch.state] -= 1
+            elif now is poller:
+                poller.end(watch)
+
+        return forget
 
     def _add(self, opened: Opened) -> None:
         poller = self._pollers.get(opened.provider)

@@ -1,4 +1,4 @@
-"""What somebody who does not own the store wants its owner to do. Data only; the owner's `feed.py` carries it out."""
+"""What somebody who does not own the store wants its owner to do. Data only; the owner's `wanted.py` carries it out."""
 
 from dataclasses import dataclass
 from datetime import datetime
