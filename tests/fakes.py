@@ -14,7 +14,7 @@ from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import StoreError
 from watcher.core.intent import Intent, Replay, Switch
-from watcher.core.lease import Lease
+from watcher.core.lease import Lease, News
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.core.wire import NoAnswer, Request, Response
@@ -203,6 +203,9 @@ class SpiedStore:
     async def release(self, shards: Collection[int] | None = None) -> None:
         await self._call("release", self._store.release(shards))
 
+    async def news(self) -> frozenset[News]:
+        return await self._store.news()
+
     async def close(self) -> None:
         await self._call("close", self._store.close())
 
@@ -235,8 +238,8 @@ class SpiedStore:
     async def pause(self, condition: Condition) -> None:
         await self._call("pause", self._store.pause(condition))
 
-    async def endpoints(self) -> list[Endpoint]:
-        return await self._call("endpoints", self._store.endpoints())
+    async def endpoints(self, *, after: int = -1) -> list[Endpoint]:
+        return await self._call("endpoints", self._store.endpoints(after=after))
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         return await self._call("endpoint", self._store.endpoint(webhook, ordered=ordered))

@@ -136,6 +136,7 @@ class Fleet:
         config.write_text(CONFIG.format(**self.places, **known, **values))
         lives = len(self.workers[name].lines("daemon.ready")) if name in self.workers else 0
         with (folder / "log").open("ab") as log:
+            log.truncate((folder / "log").read_bytes().rfind(b"\n") + 1)  # the line that a kill has cut
             process = await forked.start("-c", str(config), "run", environ=_environ(), stdout=log, stderr=log)
         await self.processes.enter_async_context(process)
         worker = self.workers[name] = Worker(name, folder, process)

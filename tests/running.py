@@ -152,6 +152,7 @@ class Stage:
         """Run the daemon; killed in the end if the test did not stop it. It writes its log into `log`, or `output`."""
         lives = len(self.lines("daemon.ready"))
         with self.log.open("ab") as log:
+            log.truncate(self.log.read_bytes().rfind(b"\n") + 1)  # the line that a kill has cut
             given = output or log
             process = await forked.start(*self.arguments("run"), environ=self.environ, stdout=given, stderr=given)
         async with process:

@@ -10,10 +10,11 @@ from commands import Desk
 from make import SECRET
 from readme import plain, table
 
-from watcher.config import load, masked
+from watcher.config import load
 from watcher.core.callbacks import Callbacks
 from watcher.core.errors import ConfigError
 from watcher.core.webhook_section import Terms
+from watcher.masking import masked
 
 D7 = """
 [providers.d7]

@@ -7,12 +7,13 @@ from socket import gethostname
 
 import pytest
 
-from watcher.config import Config, find, literals, load, masked, secrets
+from watcher.config import Config, find, load
 from watcher.core.duration import EXPECTED
 from watcher.core.errors import ConfigError
 from watcher.core.secret import Secret
 from watcher.database import EXPECTED as STATE_EXPECTED
 from watcher.database import SqliteFile
+from watcher.masking import literals, masked, secrets
 from watcher.sources.file import FileSection
 
 SAMPLE = Path(__file__).parent.parent / "watcher.toml"
@@ -236,7 +237,7 @@ def test_the_state_is_kept_where_systemd_says_else_beside_the_file(
             D7 + "\n[watcher]\nworker = 'one two'",
             ['watcher.worker: expected a name of 1 to 200 letters, digits, . - _ @ and :, got "one two"'],
         ),
-        (D7 + "\n[watcher]\nlease = 0", ["watcher.lease: expected a duration longer than nothing, got 0"]),
+        (D7 + "\n[watcher]\nlease = '1ms'", ['watcher.lease: expected a duration of at least "1s", got "1ms"']),
     ],
 )
 def test_an_error_names_the_key_and_what_was_expected(tmp_path: Path, text: str, expected: list[str]) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from watcher.config import Config, literals, load, masked, secrets
+from watcher.config import Config, load
 from watcher.core.errors import ConfigError
 from watcher.database import PostgresUrl, SqliteFile
+from watcher.masking import literals, masked, secrets
 
 CANARY = "canary-7f3a"
 D7 = '[providers.d7]\ntype = "d7"\ntoken = "env:T"\n'

@@ -90,6 +90,12 @@ def test_events_are_things_that_happened() -> None:
     assert all(event.count(".") == 1 and event.islower() for event in EVENTS)
 
 
+def test_an_event_keeps_its_name_however_short_a_secret_is(out: io.BytesIO) -> None:
+    configure(format="json", stream=out, secrets=["t"])
+    logger().info("daemon.started", state="watcher.db")
+    assert lines(out) == [line("info", "daemon.started", state="wa********cher.db")]
+
+
 def test_no_line_shows_a_secret_wherever_it_stands(out: io.BytesIO) -> None:
     configure(format="json", stream=out, secrets=[CANARY, "", f"{CANARY}-longer"])
     try:

@@ -10,13 +10,26 @@ Six files, in this order, and one knows the program:
 6. `deliver.py`: outbox → webhook → store
 
 `core/` and `providers/` decide: no loop, no clock, no dice, no disk, no log. Around them loops that wait and do as they
-were told. What a delivery means stands in `core/webhook.py`, when a webhook may be sent to in `core/outlet.py`.
-`outbox.py` has a pump for each webhook, `origins.py` those of callbacks; `feed.py` brings to the loops what is new in
-the store, `keep.py` forgets what is old. Where many workers share a store, `tenure.py` keeps the lease, and each loop
-asks `hold.py` what is ours. `crew.py` wires the loops, and changes those whose sections change (`roster.py`); `app.py`
-opens what they need and heeds signals. What is behind a port stands in `sources/`, `stores/`, `transport/`; `http/` is
-what `listen` serves. `config.py` makes the sections of `watcher.toml` into the values that act: a section is the
-provider, the webhook. `cli/` is the commands, `demo/` the pretend providers and the receiver, which the tests use too.
+were told. The rest, from the signal to the socket:
+
+- the daemon: `app.py` opens what the configuration names and heeds signals, `crew.py` wires the loops and changes those
+  whose sections change, `roster.py` lets them come and go, `pulse.py` knows which is stuck, `systemd.py` tells it
+- configuration: `config.py` makes each section of `watcher.toml` the value that acts; `sections.py` says what is wrong
+  with one, `references.py` finds secrets, `masking.py` hides them, `database.py` and `opening.py` the store
+- in: `sources/`, `room.py` (is there room for more?), `feed.py` (what is new in the store), `wanted.py` (what commands
+  want of us)
+- polls: `rota.py` says whose turn it is, `ask.py` makes one, `tokens.py` keeps the login, `record.py` commits and logs
+  what it changed, `notices.py` what became of the account, `lately.py` remembers what nobody stores
+- deliveries: `core/webhook.py` says what one means, `core/outlet.py` when a webhook may be sent to. `outbox.py` has a
+  pump for each webhook, `origins.py` those of callbacks; `at_hand.py` is what one has fetched, `attempt.py` one POST,
+  `posting.py` how it leaves
+- the store: `stores/`. `keep.py` forgets what is old; where many workers share it `tenure.py` keeps the lease, and each
+  loop asks `hold.py` what is ours
+- out: `transport/` is HTTP and the guard of addresses, `http/` what `listen` serves, the page among it; `log.py` and
+  `printer.py` the lines, `metrics.py` and `tally.py` the numbers
+- commands: `cli/`; what they do by themselves is in `errand.py`, `doctor.py`, `survey.py`; `demo/` has the pretend
+  providers and the receiver, which the tests use too
+- smallest: `bell.py` wakes a loop, `clock.py` is the machine's
 
 The layers are contracts in `pyproject.toml`, and the build fails where an import goes up or sideways.
 """

@@ -18,7 +18,7 @@ from anyio.to_thread import run_sync
 from watcher import __version__, metrics
 from watcher.bell import Bell
 from watcher.clock import SystemClock
-from watcher.config import Config, changes, literals
+from watcher.config import Config, changes
 from watcher.core.errors import ConfigError
 from watcher.core.lease import Lease
 from watcher.crew import Crew
@@ -26,6 +26,7 @@ from watcher.errand import desk_of, own_of
 from watcher.http.backing import Backing
 from watcher.http.news import News
 from watcher.http.server import HttpServer
+from watcher.masking import literals
 from watcher.opening import open_records, open_store
 from watcher.ports import Records, Store, Transport
 from watcher.posting import open_posts

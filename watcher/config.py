@@ -20,22 +20,22 @@ from pydantic import (
 )
 
 from watcher.core.callbacks import Callbacks
-from watcher.core.duration import SomeTime, format_duration
+from watcher.core.duration import Duration, SomeTime, format_duration
 from watcher.core.errors import ConfigError
 from watcher.core.header import OneLine
-from watcher.core.secret import Secret
 from watcher.core.webhook_section import Terms, Webhook
-from watcher.database import MASK, Database, PostgresUrl, SqliteFile
+from watcher.database import Database, SqliteFile
 from watcher.http.address import Address, read_address
 from watcher.providers import ProviderSection
 from watcher.references import resolver
-from watcher.sections import Keys, Table, dotted, overlay, problems, quoted
+from watcher.sections import Keys, Table, dotted, overlay, problems
 from watcher.sources.directory import DirectorySection
 from watcher.sources.file import FileSection
 from watcher.sources.nats import NatsSection
 from watcher.sources.redis import RedisSection
 
 PLACES = (Path("watcher.toml"), Path("/etc/watcher/watcher.toml"))
+SHORTEST_LEASE = timedelta(seconds=1)  # it is renewed three times as often, over a network
 PINNED = ("state", "listen", "api_token", "worker", "lease")  # keys of [watcher] that only a restart changes
 
 
@@ -59,6 +59,12 @@ SourceSection: TypeAlias = Annotated[
 ]
 
 
+def _renewable(lease: timedelta) -> timedelta:
+    if lease < SHORTEST_LEASE:
+        raise ValueError(f'expected a duration of at least "{format_duration(SHORTEST_LEASE)}"')
+    return lease
+
+
 class LogSection(BaseModel):
     """`[watcher.log]`."""
 
@@ -79,7 +85,7 @@ class WatcherSection(BaseModel):
     max_watches: Annotated[int, Field(ge=1)] = 1_000_000
     keep: SomeTime = timedelta(days=30)
     worker: Worker = Field(default_factory=gethostname)
-    lease: SomeTime = timedelta(seconds=15)
+    lease: Annotated[Duration, AfterValidator(_renewable)] = timedelta(seconds=15)
     log: LogSection = LogSection()
 
     @field_validator("listen")
@@ -209,32 +215,6 @@ def follow(
         raise ConfigError("\n".join(f"{place}{dotted(keys)}: {text}" for keys, text in wrong)) from None
 
 
-def literals(config: Config) -> list[str]:
-    """Return the keys of secrets that stand in the configuration themselves."""
-    found = [keys for keys, value in _leaves(config) if _is_literal(value)]
-    return list(dict.fromkeys(dotted(tuple(key for key in keys if isinstance(key, str))) for keys in found))
-
-
-def _is_literal(value: object) -> bool:
-    return value.is_literal if isinstance(value, Secret) else isinstance(value, PostgresUrl) and bool(value.passwords)
-
-
-def secrets(config: Config) -> list[str]:
-    """Return every secret that was resolved, so that the log can keep them out."""
-    values = [value for _, value in _leaves(config)]
-    resolved = [value.reveal() for value in values if isinstance(value, Secret) and value.is_resolved]
-    return resolved + [word for value in values if isinstance(value, PostgresUrl) for word in value.passwords]
-
-
-def masked(config: Config) -> str:
-    """Show the configuration, defaults included, as TOML without any secret."""
-    tables: dict[Keys, list[str]] = {}
-    for keys, value in _leaves(config, inside_lists=False):
-        if value is not None:
-            tables.setdefault(keys[:-1], []).append(f"{dotted(keys[-1:])} = {_shown(value)}")
-    return "\n\n".join("\n".join([f"[{dotted(keys)}]", *lines]) for keys, lines in tables.items()) + "\n"
-
-
 def _read(path: Path) -> Table:
     try:
         text = path.read_text("utf-8")
@@ -264,37 +244,3 @@ def _unfit(config: Config) -> Iterator[tuple[Keys, str]]:
 def _origin(keys: Keys, origins: Mapping[Keys, str]) -> str:
     variable = next((origins[keys[:length]] for length in range(len(keys), 0, -1) if keys[:length] in origins), None)
     return f" (set by {variable})" if variable else ""
-
-
-def _leaves(value: object, *, keys: Keys = (), inside_lists: bool = True) -> Iterator[tuple[Keys, object]]:
-    """List whatever is no table, with its keys."""
-    inner: list[tuple[str | int, object]]
-    if isinstance(value, BaseModel):
-        inner = [(name, getattr(value, name)) for name in type(value).model_fields]  # and not what follows from them
-    elif isinstance(value, Mapping):
-        inner = list(value.items())
-    elif inside_lists and isinstance(value, list | tuple):
-        inner = list(enumerate(value))
-    else:
-        yield keys, value
-        return
-    for key, below in inner:
-        yield from _leaves(below, keys=(*keys, key), inside_lists=inside_lists)
-
-
-def _shown(value: object) -> str:
-    match value:
-        case Secret():
-            return quoted(value.reference or MASK)
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return f"{value:.12g}"
-        case timedelta():
-            return quoted(format_duration(value))
-        case list() | tuple():
-            return f"[{', '.join(map(_shown, value))}]"
-        case PostgresUrl():
-            return quoted(str(value))
-        case _:  # an address may carry a token in its query
-            return quoted(re.sub(r"(://[^?\s]*\?).*", rf"\1{MASK}", str(value)))

@@ -64,6 +64,7 @@ class Crew:
             clock=clock,
             followers=lambda: (self.feed, *self._pollers.loops.values(), self._outbox),
             load=self.feed.gain,
+            wake=self.feed.bell.ring,
             learn=self._learn,
         )
         self._keeper = Keeper(keep=config.watcher.keep, store=store, outbox=self._outbox, clock=clock)
@@ -124,7 +125,6 @@ class Crew:
             if condition.provider in self._pollers.loops:
                 self._pollers.loops[condition.provider].learn(condition)
         self._outbox.learn(endpoints)
-        self._outbox.wake_all()  # for what others made wait in our shards: events of providers, replays
 
     @asynccontextmanager
     async def _polling(self, name: str, provider: Provider) -> AsyncIterator[Poller]:

@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import PlainValidator, ValidationInfo
 
-MASK = "********"
+from watcher.core.secret import MASK
+
 EXPECTED = 'expected "sqlite:PATH", such as "sqlite:watcher.db", or "postgresql://USER@HOST/DATABASE"'
 
 

@@ -139,11 +139,11 @@ class Pump:
         return self._at_hand.leaving
 
     def learn(self, endpoint: Endpoint) -> None:
-        """Go by what another worker found out, unless there is something here that is not yet written."""
+        """Go by what another worker found out, or made wait; what is here and not yet written stays."""
         if endpoint.version > self.known.version:
             self._outlet.endpoint = merged(self._outlet.endpoint, since=self.known, theirs=endpoint)
             self.known = endpoint
-            self._bell.ring()
+            self.wake()
 
     # --- sending ----------------------------------------------------------------------------------------------
 

@@ -3,17 +3,15 @@
 In memory only, and bounded; told to whoever asks for one watch, and never logged: an answer may name recipients.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import inf
 from typing import TypeAlias
 
-from watcher.core.agenda import Agenda, Entry
 from watcher.core.gate import Gate
 from watcher.core.model import Final, Reason
 from watcher.core.wire import NoAnswer, Response
 from watcher.ports import Clock
+from watcher.rota import Rota
 
 MOST_ANSWERS = 1000
 MOST_BODY = 2048  # bytes
@@ -54,29 +52,10 @@ _Kept: TypeAlias = tuple[datetime, Final | None, int | None, bytes, bool]
 
 
 class Lately:
-    """Which watches of one account are asked just now, and what those asked last were answered; by uid."""
+    """What those watches of one account were answered that were asked last; by uid."""
 
     def __init__(self) -> None:
-        self._asking: dict[str, tuple[Entry, float]] = {}
         self._answers: dict[str, _Kept] = {}
-
-    def begin(self, entry: Entry, *, at: float) -> None:
-        """Know that a watch is off the agenda as it is being asked, since then on the monotonic clock."""
-        self._asking[entry.uid] = (entry, at)
-
-    def end(self, entry: Entry) -> None:
-        """Know that its poll is over."""
-        self._asking.pop(entry.uid, None)
-
-    @property
-    def asking_since(self) -> float:
-        """When the poll began that has lasted longest; never, where none is in flight."""
-        return next((at for _, at in self._asking.values()), inf)
-
-    @property
-    def asking(self) -> Collection[str]:
-        """The watches that are being asked just now, by uid."""
-        return self._asking.keys()
 
     def keep(self, uid: str, outcome: Final | None, answer: Response | NoAnswer | None, *, at: datetime) -> None:
         """Keep how a poll ended (None: unchanged); the oldest one is forgotten for it."""
@@ -85,18 +64,17 @@ class Lately:
         if len(self._answers) > MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
 
-    def outlook(self, uid: str, *, agenda: Agenda, gate: Gate, clock: Clock) -> Outlook:
-        """Say when a watch is asked next; looks at all of the agenda."""
+    def outlook(self, uid: str, *, rota: Rota, gate: Gate, clock: Clock) -> Outlook:
+        """Say when a watch is asked next; looks at every watch, so seldom."""
         wall, now = clock.now(), clock.monotonic()
 
         def later(seconds: float) -> datetime | None:
             return wall + timedelta(seconds=seconds) if seconds > 0 else None
 
-        asked, _ = self._asking.get(uid, (None, inf))
-        due, ahead, entry = agenda.find(uid) or (None, None, asked)
+        due, ahead, entry = rota.find(uid)
         return Outlook(
             due_at=None if due is None else wall + timedelta(seconds=due - now),
-            in_flight=asked is not None,
+            in_flight=uid in rota.asking,
             ahead=ahead,
             provider_free_at=later(gate.wait(now=now)),
             paused_until=later(gate.paused(now=now)),

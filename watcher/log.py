@@ -21,12 +21,12 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from watcher.core.moment import rfc3339
+from watcher.core.secret import MASK
 from watcher.printer import nowhere, printer_of
 
 Format: TypeAlias = Literal["json", "console", "auto"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
-MASK = "********"
 FAULT = "daemon.fault"  # a bug, a warning, or another package's complaint: what no other event stands for
 EVENTS = frozenset(
     {
@@ -108,7 +108,8 @@ class _Redacted:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-        return {key: self._clean(value) for key, value in event_dict.items()}
+        cleaned = {key: self._clean(value) for key, value in event_dict.items()}
+        return cleaned | {"event": event_dict["event"]}  # of the closed list, also where a secret is as short as "s"
 
     def _clean(self, value: object) -> object:
         match value:

@@ -192,9 +192,13 @@ class Standing:
 
 WATCHES = Standing("watcher_watches", "Open watches, by their state.", ("provider", "state"))
 OLDEST_DUE = Standing("watcher_oldest_due_seconds", "How late the poll is that waits longest.", ("provider",))
-OUTBOX = Standing("watcher_outbox", "Deliveries that wait, as last counted.", ("webhook",))
+OUTBOX = Standing(
+    "watcher_outbox", "Deliveries that wait, as last counted; of all workers together their sum.", ("webhook",)
+)
 OLDEST_UNDELIVERED = Standing(
-    "watcher_oldest_undelivered_seconds", "Age of the oldest delivery that waits, as last counted.", ("webhook",)
+    "watcher_oldest_undelivered_seconds",
+    "Age of the oldest delivery that waits, as last counted; of all workers together the largest.",
+    ("webhook",),
 )
 BREAKER_OPEN = Standing("watcher_breaker_open", "1 while the breaker is open.", ("webhook",))
 STANDINGS = (WATCHES, OLDEST_DUE, OUTBOX, OLDEST_UNDELIVERED, BREAKER_OPEN)

@@ -97,6 +97,8 @@ class Origins:
         self._alarms: list[tuple[float, str]] = []
         self._opening = anyio.Lock()
         self._is_news = True  # something may wait for whomever
+        self._must_ask_all = False  # also those that wait for a later time
+        self._learnt: set[str] = set()  # of whom others have found something out
         self._look_at = clock.monotonic()
         self._bell = Bell()
         self._stopping = False
@@ -140,7 +142,7 @@ class Origins:
 
     def wake_all(self) -> None:
         """Say that something may wait for any of them."""
-        self._is_news = True
+        self._is_news = self._must_ask_all = True
         self._bell.ring()
 
     def follow(self) -> None:
@@ -155,9 +157,13 @@ class Origins:
         return {uid for turn in self._turns.values() for uid in turn.pump.leaving}
 
     def learn(self, endpoint: Endpoint) -> None:
-        """Go by what another worker found out about an origin."""
+        """Go by what another worker found out about an origin, or made wait for it."""
         if endpoint.name in self._turns:
             self._turns[endpoint.name].pump.learn(endpoint)
+        else:
+            self._learnt.add(endpoint.name)
+            self._is_news = True
+            self._bell.ring()
 
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[Pump | None]:
@@ -169,15 +175,20 @@ class Origins:
 
     async def _look(self) -> None:
         """Wake all that anything waits for; those that wait for a later time only if it is another one now."""
+        all_of_them, self._must_ask_all = self._must_ask_all, False
+        learnt, self._learnt = self._learnt, set()
         try:
             for name in await self._store.undelivered():
                 if name in self._later and not self._stopping:
-                    await self._rest(name)
+                    if all_of_them or name in learnt:
+                        await self._rest(name)
                 elif name.startswith(ANY_ORIGIN):
                     self.wake(name)
         except StoreError as error:
             self._complain(error)
             self._is_news = True
+            self._must_ask_all |= all_of_them
+            self._learnt |= learnt
         self._bell.ring()
 
     def _call_late(self) -> None:

@@ -14,8 +14,8 @@ import structlog
 from watcher import metrics
 from watcher.ask import MOST_REQUESTS, Answered, Asker, Polled, Unchanged
 from watcher.bell import Bell
-from watcher.core.agenda import Agenda, Entry
-from watcher.core.errors import StoreError
+from watcher.core.agenda import Entry
+from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.gate import Gate
 from watcher.core.lifecycle import Terms, advance, expire
 from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
@@ -26,6 +26,7 @@ from watcher.lately import Lately, Outlook, word_for
 from watcher.notices import Notices, left
 from watcher.ports import Clock, Provider, Store, Transport
 from watcher.record import Recorder
+from watcher.rota import Rota
 
 AFTER_A_FAULT = timedelta(seconds=30)
 IN_ORDER = 1e-6  # seconds between new watches that come together
@@ -71,14 +72,12 @@ class Poller:
             paused=left(condition.paused_until, now=clock.now()),
         )
         self._notices = Notices(condition, gate=self._gate, recorder=recorder, clock=clock)
-        self._agenda = Agenda()
+        self._rota = Rota(self._hold)
         self._newest_due = 0.0
         self._lately = Lately()
-        self._open: Counter[State] = Counter({State.PENDING: 0, State.IN_PROGRESS: 0})
         self._meter = metrics.ProviderMeter(name)
         self._turn = anyio.Lock()
         self._bell = Bell()
-        self._left: set[str] = set()  # watches that stopped being ours while they were asked
         self._unknown: set[str] = set()
         self._swept_at = -SWEEP_EVERY
         self._stopping = False
@@ -93,13 +92,13 @@ class Poller:
     @property
     def open(self) -> Counter[State]:
         """How many open watches there are, by state."""
-        return self._open
+        return self._rota.open
 
     @property
     def is_turning(self) -> bool:
         """Has it come round lately, as far as what is in flight lets it, and does no poll last far too long?"""
         patience = STALL + MOST_REQUESTS * self._provider.timeout.total_seconds()  # logins take their time, too
-        return self._clock.monotonic() - min(self._turned_at, self._lately.asking_since) < patience
+        return self._clock.monotonic() - min(self._turned_at, self._rota.asking_since) < patience
 
     def stop(self) -> None:
         """Begin no poll any more."""
@@ -108,21 +107,19 @@ class Poller:
 
     def follow(self) -> None:
         """Go by what is held now: forget others' watches, and use our part of the account's limits."""
-        self._left.update(uid for uid in self._lately.asking if not self._hold.has(uid))
-        for entry in self._agenda.keep(self._hold.has):
-            self._open[entry.state] -= 1
+        self._rota.follow()
         before, self._share, now = self._share, self._hold.share, self._clock.monotonic()
         if self._share and not before:
             self._gate.empty(now=now)
         if self._share:
-            rate, burst = self._provider.rate * self._share, max(1, int(self._provider.burst * self._share))
+            rate, burst = self._provider.rate * self._share, self._hold.burst(self._provider.burst)
             self._gate.divide(rate=rate, burst=burst, now=now)
         self._bell.ring()
 
     @property
     def leaving(self) -> set[str]:
         """Which watches are being asked that are not ours any more? By uid."""
-        return {uid for uid in self._lately.asking if not self._hold.has(uid)}
+        return self._rota.leaving
 
     def learn(self, condition: Condition) -> None:
         """Go by what another worker found out about the account."""
@@ -134,11 +131,8 @@ class Poller:
 
     def add(self, opened: Opened) -> None:
         """Put a watch on the schedule: at once if it was never seen, else somewhere within its pace."""
-        if opened.uid in self._lately.asking:  # it was ours before, and goes on as soon as its poll is over
-            self._left.discard(opened.uid)
+        if (entry := self._rota.enter(opened)) is None:
             return
-        entry = Entry.new(opened)
-        self._open[entry.state] += 1
         now = self._clock.monotonic()
         if opened.state is None:
             self._newest_due = max(now, self._newest_due + IN_ORDER)
@@ -149,23 +143,21 @@ class Poller:
 
     def end(self, watch: Watch) -> None:
         """Take a watch that was added, and ended elsewhere, off the schedule; as it was before it ended."""
-        self._open[watch.state] -= 1
-        self._agenda.drop(watch.uid)
+        self._rota.end(watch)
 
     def readings(self) -> Iterator[metrics.Reading]:
         """Say how many watches are open, and how late the poll is that waits longest."""
-        for state, number in self._open.items():
+        for state, number in self.open.items():
             yield metrics.Reading(metrics.WATCHES, (self._name, state), number)
-        now, due = self._clock.monotonic(), self._agenda.due
+        now, due = self._clock.monotonic(), self._rota.due
         yield metrics.Reading(metrics.OLDEST_DUE, (self._name,), 0.0 if due is None else max(now - due, 0.0))
 
     def outlook(self, uid: str) -> Outlook:
         """Say when a watch is asked next, and what it was answered last; looks at every watch, so seldom."""
-        return self._lately.outlook(uid, agenda=self._agenda, gate=self._gate, clock=self._clock)
+        return self._lately.outlook(uid, rota=self._rota, gate=self._gate, clock=self._clock)
 
     async def _work(self) -> None:
         while isinstance(entry := self._take(), Entry) or (entry := await self._next()) is not None:
-            self._lately.begin(entry, at=self._turned_at)
             try:
                 await self._poll(entry)
             except StoreError:  # or a cancellation was faster: then `end` takes it off
@@ -174,8 +166,7 @@ class Poller:
                 log.exception("daemon.fault", provider=self._name, watch=entry.id)
                 self._schedule(replace(entry, digest=None), max(AFTER_A_FAULT, self._terms.pace.max))
             finally:
-                self._lately.end(entry)
-                self._left.discard(entry.uid)
+                self._rota.finish(entry)
 
     async def _next(self) -> Entry | None:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
@@ -191,11 +182,11 @@ class Poller:
         if self._stopping:
             return None
         self._turned_at = now = self._clock.monotonic()
-        due = self._agenda.due if self._hold.is_valid else None
+        due = self._rota.due if self._hold.is_valid else None
         late = -LONGEST_NAP if due is None else now - due
         if (wait := -late) <= 0 and (wait := self._gate.take(now=now)) <= 0:
             self._meter.begun(late=late)
-            return self._agenda.pop()
+            return self._rota.take(now=now)
         return min(wait, LONGEST_NAP)
 
     async def _expire_late(self, now: float) -> None:
@@ -203,7 +194,7 @@ class Poller:
         if now < self._swept_at + SWEEP_EVERY:
             return
         self._swept_at = now
-        for entry in self._agenda.take_late(now=self._clock.now()):
+        for entry in self._rota.take_late(now=self._clock.now()):
             try:
                 await self._expire(entry)
             except StoreError:
@@ -215,11 +206,12 @@ class Poller:
             self._let_go(entry)
             return
         await self._recorder.commit(watch, expire(watch, now=self._clock.now()))
-        self._open[entry.state] -= 1
+        self._rota.close(entry)
 
     async def _poll(self, entry: Entry) -> None:
         """Ask for one watch, do what the answer means, and schedule it again."""
         started, asked_at = self._clock.monotonic(), self._clock.now()
+        epoch = self._hold.epoch(entry.uid)
         usable = None if entry.trouble or asked_at.timestamp() >= entry.deadline else entry.digest
         polled = await self._asker.poll(orjson.loads(entry.params), digest=usable)
         now = self._clock.monotonic()
@@ -229,36 +221,43 @@ class Poller:
         self._lately.keep(entry.uid, outcome, polled.answer, at=asked_at + timedelta(seconds=now - started))
         self._note(entry, outcome, asked_at=started, now=now)
         is_change = False
+        if self._hold.epoch(entry.uid) not in {epoch, None}:  # others may know other bytes by now
+            entry = replace(entry, digest=None)
         try:
             if isinstance(polled, Answered) or not self._notices.are_told:
-                is_change = await self._keep(entry, polled)
+                is_change = await self._keep(entry, polled, epoch=epoch)
             else:
                 self._push(entry, due=now + self._pace(entry))
         finally:
             self._meter.polled(outcome, is_change=is_change, seconds=now - started)
 
-    async def _keep(self, entry: Entry, polled: Polled) -> bool:
+    async def _keep(self, entry: Entry, polled: Polled, *, epoch: int | None) -> bool:
         """Record what is new, also while we stop; say whether a watch changed."""
         with anyio.CancelScope(shield=True):
             outcome = polled.outcome if isinstance(polled, Answered) else None
-            await self._notices.tell(watches=self._open.total(), error=_detail(outcome))
+            await self._notices.tell(watches=self.open.total(), error=_detail(outcome))
             if isinstance(polled, Answered):
-                return await self._record(entry, polled)
+                return await self._record(entry, polled, epoch=epoch)
         self._push(entry, due=self._clock.monotonic() + self._pace(entry))
         return False
 
     def _note(self, entry: Entry, outcome: Final | None, *, asked_at: float, now: float) -> None:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
-        paused = self._gate.note(entry.uid, outcome, watches=self._open.total(), asked_at=asked_at, now=now)
+        paused = self._gate.note(entry.uid, outcome, watches=self.open.total(), asked_at=asked_at, now=now)
         if paused is not None and isinstance(outcome, Throttled):
             log.warning("provider.throttled", provider=self._name, status=outcome.http_status, wait_s=paused)
 
-    async def _record(self, entry: Entry, polled: Answered) -> bool:
-        """Store what a poll brought, if anything is new, and schedule the next; say whether anything was."""
+    async def _record(self, entry: Entry, polled: Answered, *, epoch: int | None) -> bool:
+        """Store what a poll brought, if anything is new, and schedule the next; say whether anything was.
+
+        `epoch` is the one under which it was asked: under another one others may have seen what is newer.
+        """
         watch = await self._store.watch(entry.uid)
         if watch is None or watch.ending is not None:
             self._let_go(entry)
             return False
+        if epoch not in {watch.epoch, None}:
+            raise StaleWatchError(f"watch {watch.id} was others' since it was asked")
         before = replace(watch, trouble=entry.trouble or watch.trouble)
         step = advance(
             before,
@@ -272,17 +271,17 @@ class Poller:
             await self._recorder.commit(before, step, error=_detail(polled.outcome))
         if isinstance(polled.outcome, Seen):
             self._name_unknown(polled.outcome.observation.unknown)
-        self._open[entry.state] -= 1
+        self._rota.close(entry)
         if step.wait is not None:
             state = step.watch.state if step.writes else watch.state
-            self._open[state] += 1
-            self._schedule(entry.after(step.watch, digest=polled.digest, state=state), step.wait)
+            after = self._rota.count(entry.after(step.watch, digest=polled.digest, state=state))
+            self._schedule(after, step.wait)
         return bool(step.events)
 
     def _let_go(self, entry: Entry) -> None:
         """Forget a watch that has ended: by a cancellation, which `end` tells, or a commit that only seemed to fail."""
         if entry.ended:
-            self._open[entry.state] -= 1
+            self._rota.close(entry)
         else:
             self._schedule(replace(entry, ended=True), self._terms.pace.min)
 
@@ -290,9 +289,7 @@ class Poller:
         self._push(entry, due=self._clock.monotonic() + wait.total_seconds())
 
     def _push(self, entry: Entry, *, due: float) -> None:
-        if entry.uid in self._left or not self._hold.has(entry.uid):  # `add` brings it once more if it is ours again
-            self._open[entry.state] -= 1
-        elif self._agenda.push(entry, due=due):
+        if self._rota.put(entry, due=due):
             self._bell.ring()
 
     def _pace(self, entry: Entry) -> float:

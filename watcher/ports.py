@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from watcher.core.delivery import Attempt, Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.intent import Intent, Replay, Switch
-from watcher.core.lease import Lease
+from watcher.core.lease import Lease, News
 from watcher.core.model import (
     Ask,
     Broken,
@@ -238,6 +238,13 @@ class Store(Protocol):
     async def release(self, shards: Collection[int] | None = None) -> None:
         """Let others have some shards, or (None) all, and stop being an owner; what is not held, nothing."""
 
+    async def news(self) -> frozenset[News]:
+        """Wait until there is something new, and say what. It only wakes: what matters must be looked for, too.
+
+        It may never end: where nobody else writes, and where a proxy before the server lets nothing through. Never
+        raises.
+        """
+
     async def close(self) -> None:
         """Finish what was begun and close; idempotent."""
 
@@ -297,8 +304,8 @@ class Store(Protocol):
         Any owner may; where several were told, the longest pause holds.
         """
 
-    async def endpoints(self) -> list[Endpoint]:
-        """Return what is known of each webhook, as any worker wrote it last."""
+    async def endpoints(self, *, after: int = -1) -> list[Endpoint]:
+        """Return what is known of each webhook, as any worker wrote it last: those whose `version` is larger."""
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook; an empty one if it is new.
@@ -329,9 +336,10 @@ class Store(Protocol):
         """Record attempts, and what is now known of the webhook; all of it or nothing.
 
         A delivery that no longer waits makes the next of its lane the head, due at once; so does one that loosens.
-        What was settled before stays as it is, and what belongs to a shard that is no longer held. `ENDED` gives up
-        the whole lane and ends the watch's callback. Of the webhook only what has changed since `before` is written, on
-        top of what other workers wrote meanwhile; all of it together is returned.
+        What was settled before stays as it is, what another worker attempted meanwhile (`attempts` is then not one more
+        than is stored), and what belongs to a shard that is no longer held. `ENDED` gives up the whole lane and ends
+        the watch's callback. Of the webhook only what has changed since `before` is written, on top of what other
+        workers wrote meanwhile; all of it together is returned.
         """
 
     async def loosen(self, *, now: datetime) -> int:
@@ -341,7 +349,10 @@ class Store(Protocol):
         """Return the names of all webhooks that anything waits for in the shards that are held."""
 
     async def backlog(self) -> Mapping[str, Backlog]:
-        """Count what waits, by webhook; where nothing waits there is no number. Takes longer where much waits."""
+        """Count what waits in the shards that are held, by webhook; where nothing waits there is no number.
+
+        Takes longer where much waits.
+        """
 
     async def want(self, intent: Intent) -> None:
         """Write what is wanted of the owner; its `id` is given here. Whoever calls need not be the owner."""
@@ -354,7 +365,7 @@ class Store(Protocol):
         """
 
     async def done(self, intent: Switch, endpoint: Endpoint) -> None:
-        """Write what is now known of a webhook, and that the intent is carried out."""
+        """Write what is now known of a webhook, and that the intent is carried out; nothing if it was by others."""
 
     async def replay(self, intent: Replay, *, limit: int) -> int:
         """Make the next deliveries of a replay wait, at most `limit`, and keep how far it came; return how many.
@@ -368,6 +379,7 @@ class Store(Protocol):
 
         Deliveries that wait since then are given up. Of watches that finished before then the details go, and their
         events with deliveries and attempts, unless one of them still waits; their ids stay until `ids_before`.
+        Of several workers the steward does it, and for the others there is nothing to forget.
         Refused requests go too, and origins of callbacks that were not called since then, if nothing waits for them
         and nobody disabled them. Space that became free is given back to the file system bit by bit.
         """

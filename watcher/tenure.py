@@ -3,8 +3,8 @@
 On one file of SQLite everything is held, and it only looks whether that is still so.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 import anyio
@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from watcher.bell import Bell
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError, StoreError
-from watcher.core.lease import Lease, shard_of
+from watcher.core.lease import Lease, News, shard_of
 from watcher.core.model import Condition
 from watcher.hold import Hold
 from watcher.ports import Clock, Store
@@ -22,6 +22,7 @@ from watcher.ports import Clock, Store
 LOOK_EVERY = 0.5  # seconds; but at least four times while a lease lasts
 LOOK_SOON = 0.05  # while something that others want is in flight
 HAND_OVER = 5.0  # what is in flight longer is handed over all the same: nothing that comes of it can be written
+CALM = 0.05  # seconds between two times that others wake us, however much they write
 STALL = 30.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -41,8 +42,9 @@ class Follower(Protocol):
 class Tenure:
     """Renews the lease until stopped, and lets all followers go by what it brings.
 
-    `load` schedules the open watches of shards that were taken over; `learn` takes what other workers found out about
-    providers and webhooks. Renewing waits for neither of them, or a lease would end where the store has much to read.
+    `load` schedules the open watches of shards that were taken over; `wake` is called when something new is wanted;
+    `learn` takes what other workers found out about providers and webhooks, of these what has changed. Renewing waits
+    for none of them, or a lease would end where the store has much to read.
     """
 
     def __init__(  # what a loop is wired to
@@ -53,6 +55,7 @@ class Tenure:
         clock: Clock,
         followers: Callable[[], Iterable[Follower]],
         load: Callable[[Collection[int]], Awaitable[None]],
+        wake: Callable[[], None],
         learn: Callable[[list[Condition], list[Endpoint]], None],
     ) -> None:
         self._hold = hold
@@ -60,11 +63,11 @@ class Tenure:
         self._clock = clock
         self._followers = followers
         self._load = load
+        self._wake = wake
         self._learn = learn
         self._asked_back_at: float | None = None
         self._bringing = anyio.Semaphore(1)
-        self._is_learning = False
-        self._learn_at = clock.monotonic()
+        self._newest = -1  # version of what is known of webhooks
         self._slow: set[str] = set()
         self._is_leaving = False
         self._stopping = False
@@ -74,6 +77,7 @@ class Tenure:
     async def run(self) -> None:
         """Keep the lease until stopped."""
         async with anyio.create_task_group() as beside:
+            beside.start_soon(self._listen, name="learn from others")
             while not self._stopping:
                 await self._bell.wait(at_most=await self._turn(beside))
             beside.cancel_scope.cancel()
@@ -102,27 +106,24 @@ class Tenure:
     async def _turn(self, beside: TaskGroup) -> float:
         """Go by the lease as it is now; return in how many seconds to look again."""
         self._turned_at = asked_at = self._clock.monotonic()
+        every = LOOK_EVERY
         try:
-            lease = await self._store.renew(is_leaving=self._is_leaving)
-            self._go_on(lease, asked_at=asked_at)
-            self._let_go(lease)
-            self._take(lease, beside)
-            self._ask_around(lease, beside)
-            every = await self._hand_over(lease)
+            with self._complaining("renew"):
+                lease = await self._store.renew(is_leaving=self._is_leaving)
+                self._go_on(lease, asked_at=asked_at)
+                self._let_go(lease)
+                self._take(lease, beside)
+                every = await self._hand_over(lease)
         except LeaseLostError as error:  # another process polls and delivers now
             log.error("lease.lost", error=str(error))  # noqa: TRY400  # no bug of ours
             raise
-        except StoreError as error:
-            self._complain("renew", error)
-            return LOOK_EVERY
-        self._slow.discard("renew")
         return every
 
     def _go_on(self, lease: Lease, *, asked_at: float) -> None:
-        """Poll and send for another lease; where it was over, whoever waits for it must be told."""
-        was_over = not self._hold.is_valid
+        """Poll and send for another lease; where it was over, or is shared with more or fewer, all must be told."""
+        is_other = not self._hold.is_valid or self._hold.workers != lease.workers
         self._hold.extend(lease, asked_at=asked_at)
-        if was_over:
+        if is_other:
             self._follow()
 
     def _let_go(self, lease: Lease) -> None:
@@ -141,30 +142,41 @@ class Tenure:
             beside.start_soon(self._bring, new, name="load shards")
 
     async def _bring(self, shards: Collection[int]) -> None:
-        try:
-            await self._load(shards)
-            self._slow.discard("load")
-        except StoreError as error:  # they are taken once more at the next turn
-            self._complain("load", error)
-            self._hold.drop(shards)
-            self._follow()
-        finally:
-            self._bringing.release()
+        with self._complaining("load"):
+            try:
+                await self._load(shards)
+            except StoreError:
+                self._hold.drop(shards)  # and they are taken once more at the next turn
+                self._follow()
+                raise
+            finally:
+                self._bringing.release()
 
-    def _ask_around(self, lease: Lease, beside: TaskGroup) -> None:
-        """Learn what others have found out, where there can be others."""
-        if lease.lasts is not None and not self._is_learning and self._turned_at >= self._learn_at:
-            self._is_learning, self._learn_at = True, self._turned_at + LOOK_EVERY
-            beside.start_soon(self._hear, name="learn from others")
+    async def _listen(self) -> None:
+        """Go by what others write as soon as they tell of it, and now and then if nobody tells of anything."""
+        while True:
+            news = frozenset({News.KNOWN})
+            with anyio.move_on_after(LOOK_EVERY):
+                news = await self._store.news()
+            if News.SHARED in news:
+                self._bell.ring()
+            if News.WANTED in news:
+                self._wake()
+            if News.KNOWN in news and self._hold.is_shared:
+                with self._complaining("learn"):
+                    await self._ask_around()
+            await anyio.sleep(CALM)
 
-    async def _hear(self) -> None:
-        try:
-            self._learn(await self._store.conditions(), await self._store.endpoints())
-            self._slow.discard("learn")
-        except StoreError as error:
-            self._complain("learn", error)
-        finally:
-            self._is_learning = False
+    async def _ask_around(self) -> None:
+        """Learn what others have found out since the last time.
+
+        Raises:
+            StoreError: it cannot be read now.
+
+        """
+        endpoints = await self._store.endpoints(after=self._newest)
+        self._learn(await self._store.conditions(), endpoints)
+        self._newest = max((one.version for one in endpoints), default=self._newest)
 
     async def _hand_over(self, lease: Lease) -> float:
         """Let others have what they want as soon as nothing of it is in flight."""
@@ -184,11 +196,19 @@ class Tenure:
         self._asked_back_at = None
         return every
 
-    def _complain(self, what: str, error: StoreError) -> None:
-        """Log that the store does not answer, once until it does."""
-        if what not in self._slow:
-            log.error("store.slow", error=str(error))  # no bug of ours
-        self._slow.add(what)
+    @contextmanager
+    def _complaining(self, what: str) -> Iterator[None]:
+        """Log that the store does not answer, once until it does; what is left of the block is left out."""
+        try:
+            yield
+        except LeaseLostError:
+            raise
+        except StoreError as error:
+            if what not in self._slow:
+                log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+            self._slow.add(what)
+        else:
+            self._slow.discard(what)
 
     def _follow(self) -> None:
         for follower in self._followers():

@@ -27,7 +27,10 @@ async def test_a_webhook_that_one_worker_disabled_stays_so_though_another_is_ans
     await one.lease()
     await two.lease()
     known = await two.endpoint("ops", ordered=True)
-    await one.done(Switch(1, "ops", on=False), disabled(known, Disabled.COMMAND, now=NOON))
+    await one.want(Switch(0, "ops", on=False))
+    (switch,) = await one.intents()
+    assert isinstance(switch, Switch)
+    await one.done(switch, disabled(known, Disabled.COMMAND, now=NOON))
     after = await two.settle([], endpoint=replace(known, last_good=GOOD), before=known)
     expected = Endpoint("ops", disabled=Disabled.COMMAND, disabled_at=NOON, last_good=GOOD)
     assert after == expected

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from store_values import (
@@ -17,6 +17,7 @@ from store_values import (
     cancellation,
     epoch_of,
     heads_of,
+    refusal,
     settled,
     told,
     waiting,
@@ -231,6 +232,25 @@ async def test_what_is_known_of_a_webhook_is_known_to_all(backend: PostgresBacke
     await one.endpoint("ops", ordered=True)
     await one.settle([], endpoint=Endpoint("ops", section="changed"))
     assert await other.endpoints() == [Endpoint("ops", section="changed")]
+
+
+async def test_each_worker_counts_what_waits_in_its_shards_so_that_the_sum_is_all_of_it(
+    backend: PostgresBackend,
+) -> None:
+    one, other = await two(backend)
+    for watch in await added(one, *SOME):
+        store = one if shard_of(watch.uid) in one._epochs else other
+        await told(store, await as_held_by(store, watch), events=2)
+    counted = [(await store.backlog())["ops"].waiting for store in (one, other)]
+    assert (sum(counted), min(counted) > 0) == (40, True)
+
+
+async def test_one_of_the_workers_forgets_what_is_old(backend: PostgresBackend) -> None:
+    one, other = await two(backend)
+    await one.add([refusal("no JSON")])
+    later = datetime.now(UTC) + timedelta(hours=1)
+    pruned = [(await store.prune(before=later, ids_before=NOON, limit=10)).rows for store in (other, one, other)]
+    assert pruned == [0, 1, 0]
 
 
 async def test_each_worker_has_read_its_own_files(backend: PostgresBackend) -> None:

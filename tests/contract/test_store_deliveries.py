@@ -135,7 +135,7 @@ async def test_everything_that_decides_about_a_retry_is_kept(store: Store) -> No
     head = await head_of(store)
     after = replace(
         head,
-        attempts=3,
+        attempts=1,
         burnt=2,
         spared=3,
         thin=True,

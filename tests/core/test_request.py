@@ -83,6 +83,7 @@ def test_a_cancellation_is_a_request_too() -> None:
         pytest.param("id", "é" * 200, "é" * 200, id="longest-id"),
         pytest.param("id", "an id / with ? signs", "an id / with ? signs", id="id-with-spaces-and-signs"),
         pytest.param("labels", MANY_LABELS, MANY_LABELS, id="most-labels"),
+        pytest.param("labels", None, {}, id="labels-that-are-null"),
         pytest.param("webhooks", [], [], id="no-webhooks"),
         pytest.param("deadline", 90, span("90s"), id="deadline-in-seconds"),
         pytest.param("submitted_at", "2026-11-23t07:30:00z", ON_TIME, id="time-in-small-letters"),

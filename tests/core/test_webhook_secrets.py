@@ -5,10 +5,11 @@ import base64
 import pytest
 from make import SECRET, webhook, whsec
 
-from watcher.config import Config, masked
+from watcher.config import Config
 from watcher.core.secret import Secret
 from watcher.core.signature import SigningKey
 from watcher.core.webhook_section import Webhook
+from watcher.masking import masked
 
 SEED = b"canary canary canary canary canary"[:32]
 WHSK = f"whsk_{base64.b64encode(SEED).decode()}"

@@ -328,7 +328,7 @@ async def test_what_comes_while_a_poller_gets_its_watches_is_polled_once_each(wo
         world.store.slow.clear()
         await anyio.sleep(10)
         assert world.watches() == open_watches("d7", 312)
-        assert len(world.crew._pollers.loops["d7"]._agenda) == 312
+        assert len(world.crew._pollers.loops["d7"]._rota._agenda) == 312
 
     assert {sent.last for sent in world.polls.sent} == {*old, *late}
 
@@ -346,7 +346,7 @@ async def test_cancellations_while_a_poller_gets_its_watches_leave_nothing_behin
         world.store.slow.clear()
         await anyio.sleep(10)
         assert world.watches() == open_watches("d7", 200)
-        agenda = world.crew._pollers.loops["d7"]._agenda
+        agenda = world.crew._pollers.loops["d7"]._rota._agenda
         assert (len(agenda), len(agenda._dropped)) == (200, 0)
 
 
@@ -361,7 +361,7 @@ async def test_a_cancellation_that_is_on_its_way_while_a_poller_comes_leaves_not
         world.store.slow.clear()
         await anyio.sleep(9)
         assert world.watches() == open_watches("d7", 1)
-        agenda = world.crew._pollers.loops["d7"]._agenda
+        agenda = world.crew._pollers.loops["d7"]._rota._agenda
         assert (len(agenda), len(agenda._dropped)) == (1, 0)
 
 

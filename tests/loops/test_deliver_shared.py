@@ -28,3 +28,15 @@ async def test_what_was_read_before_we_wrote_is_not_learnt(outbox: Outbox) -> No
     pump.known = replace(disabled(old, Disabled.GONE, now=outbox.clock.now()), version=2)
     pump.learn(replace(old, version=1))
     assert pump.known.disabled is Disabled.GONE
+
+
+async def test_what_another_worker_made_wait_is_sent_as_soon_as_it_is_heard_of(outbox: Outbox) -> None:
+    pump = await outbox.pump()
+    async with turning(pump):
+        await anyio.sleep(1)
+        await outbox.tell("w")
+        await anyio.sleep(1)
+        assert outbox.received() == []
+        pump.learn(replace(pump.known, version=1))
+        await anyio.sleep(0.1)
+        assert outbox.received() == [("w", 1)]

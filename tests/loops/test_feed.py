@@ -142,7 +142,7 @@ async def test_a_watch_that_is_cancelled_as_soon_as_it_is_stored_is_ended_and_fo
             assert (await stored(store, f"op-{number}")).ending is Ending.CANCELLED
         await anyio.sleep(10)
 
-    agenda = world.pollers["d7"]._agenda
+    agenda = world.pollers["d7"]._rota._agenda
     assert (len(agenda), len(agenda._dropped)) == (0, 0)
 
 

@@ -1,16 +1,20 @@
 """Shards that come and go while watches are added, polled and cancelled: each watch is on the schedule once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import anyio
 import pytest
 import pytest_asyncio
-from fakes import SpiedStore
+from fakes import Answer, SpiedStore
+from store_values import a_step
 from virtual import VirtualClock
 from worlds import Polling, cancel, log_of, turning
 
 from watcher.core.errors import StoreError
 from watcher.core.lease import SHARDS, Lease, shard_of
+from watcher.core.model import Step, Watch
 from watcher.core.rows import Opened
 from watcher.hold import Hold
 from watcher.ports import Store
@@ -27,6 +31,7 @@ class Sharing(SpiedStore):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.held: Collection[int] = OURS
+        self.epoch = 1
         self.answers = anyio.Event()
         self.answers.set()
 
@@ -37,6 +42,13 @@ class Sharing(SpiedStore):
         rows = await super().load(after=after, limit=limit, provider=provider)
         await self.answers.wait()
         return [one for one in rows if shard_of(one.uid) in asked]
+
+    async def watch(self, uid: str) -> Watch | None:
+        found = await super().watch(uid)
+        return found and replace(found, epoch=self.epoch)
+
+    async def commit(self, steps: Sequence[Step]) -> list[Exception | None]:
+        return await super().commit([replace(step, watch=replace(step.watch, epoch=1)) for step in steps])
 
 
 class World(Polling):
@@ -50,8 +62,9 @@ class World(Polling):
 
     def take(self, shards: Collection[int], *, epoch: int = 1) -> None:
         """Hold these, and no others."""
-        lease = Lease(dict.fromkeys(shards, epoch))
-        self.sharing.held = shards
+        lease = Lease(dict.fromkeys(shards, epoch), lasts=timedelta(days=1))
+        self.sharing.held, self.sharing.epoch = shards, epoch
+        self.hold.extend(lease, asked_at=self.clock.monotonic())
         self.hold.shrink(lease)
         self.hold.grow(lease)
         self.pollers["d7"].follow()
@@ -122,3 +135,46 @@ async def test_a_shard_that_comes_back_while_a_watch_of_it_is_asked_is_not_polle
         assert world.feed.open == 1
         await anyio.sleep(600)
     assert world.feed.open == 1
+
+
+async def had_by_others(world: World, uid: str) -> None:
+    """Lose all shards, have another worker see that the message of a watch is delivered, and have them again."""
+    world.take([])
+    watch = await world.store.watch(uid)
+    assert watch is not None
+    await world.store.commit([a_step(watch, status="delivered")])
+    world.take(OURS, epoch=3)
+    await world.feed.gain(OURS)
+
+
+async def known_of(world: World, uid: str) -> tuple[int, str]:
+    watch = await world.store.watch(uid)
+    assert watch is not None
+    assert watch.snapshot is not None
+    return watch.sequence, watch.snapshot.status
+
+
+async def test_an_answer_that_was_asked_for_before_others_had_the_watch_is_not_recorded(world: World) -> None:
+    (one, *_) = MINE
+    await world.follow(one)
+    world.transport.script(one, log_of(one, "sent"), log_of(one, "scheduled", takes=10), Answer(404))
+    async with turning(*world.loops):
+        await anyio.sleep(3)
+        before, _ = await known_of(world, f"uid-{one}")
+        await had_by_others(world, f"uid-{one}")
+        await anyio.sleep(12)
+        assert await known_of(world, f"uid-{one}") == (before + 1, "delivered")
+        assert (world.feed.open, len(world.transport.sent)) == (1, 3)
+
+
+async def test_bytes_that_are_known_here_may_be_news_after_others_had_the_watch(world: World) -> None:
+    (one, *_) = MINE
+    await world.follow(one)
+    world.transport.script(one, log_of(one, "sent"), log_of(one, "sent", takes=10), log_of(one, "sent"))
+    async with turning(*world.loops):
+        await anyio.sleep(3)
+        before, status = await known_of(world, f"uid-{one}")
+        await had_by_others(world, f"uid-{one}")
+        await anyio.sleep(70)
+        after, again = await known_of(world, f"uid-{one}")
+        assert (after > before + 1, again) == (True, status)

@@ -1,5 +1,6 @@
 """Few pumps for many origins: who has one, for how long, and who is next."""
 
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from virtual import VirtualClock
 from worlds import turning
 
 from watcher.core.callbacks import origin
+from watcher.core.endpoint import Endpoint
 from watcher.core.intent import Replay, Switch
 from watcher.origins import TURN, Origins
 
@@ -150,6 +152,23 @@ async def test_what_is_replayed_is_found_whether_its_origin_has_a_pump_or_not(ca
         await anyio.sleep(20)
 
     assert calls.received() == [(f"{A}/a", 1)] * 2
+
+
+async def test_what_others_found_out_of_one_origin_asks_nothing_of_those_that_wait_beside_it(calls: Calls) -> None:
+    calls.transport._otherwise = lambda _: Answer(500)
+    calls.callbacks = section(retry=["2h"])
+    origins = calls.origins(most=10)
+    async with turning(origins):
+        await calls.tell(A, "a", wake=origins)
+        await calls.tell(B, "b", wake=origins)
+        await anyio.sleep(1000)
+        assert (live(origins), origins._later) == (set(), {origin(A), origin(B)})
+        before = Counter(calls.store.calls)
+        origins.learn(Endpoint(origin(A), version=1))
+        await anyio.sleep(100)
+        assert live(origins) == set()
+
+    assert Counter(calls.store.calls) - before == {"undelivered": 1, "heads": 2, "endpoint": 1}
 
 
 async def test_an_origin_is_disabled_and_enabled_by_name_whether_it_has_a_pump_or_not(calls: Calls) -> None:

@@ -1,21 +1,28 @@
 """The provider's rate and burst, measured over every window, whatever the number of watches."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from itertools import pairwise
+from random import Random
 
 import anyio
+import pytest
 from fakes import Answer, SpiedStore
 from virtual import VirtualClock
 from worlds import Polling, turning
+
+from watcher.core.lease import SHARDS, Lease
+from watcher.hold import Hold
 
 RATE, BURST = 20, 5
 SECTION = {"rate": RATE, "burst": BURST, "concurrency": 16, "poll": {"min": "2s", "max": "10s"}, "grace": "1h"}
 
 
-def excess(times: list[float]) -> float:
+def excess(times: list[float], *, burst: int = BURST) -> float:
     """By how many polls the worst of all windows is over the rate: a bucket lets `burst` at once through, no more."""
-    worst, tokens = 0.0, float(BURST)
+    worst, tokens = 0.0, float(burst)
     for before, now in pairwise([times[0], *times]):
-        tokens = min(BURST, tokens + (now - before) * RATE) - 1
+        tokens = min(burst, tokens + (now - before) * RATE) - 1
         worst = max(worst, -tokens)
     return worst
 
@@ -75,3 +82,56 @@ async def test_watches_that_were_seen_wait_at_least_min_after_a_restart(store: S
     assert after.transport.sent[0].last == "new"
     first = next(sent.at for sent in after.transport.sent if sent.last == "seen")
     assert 2 <= round(first - began, 3) <= 10
+
+
+# --- shared with other workers ------------------------------------------------------------------------------------
+
+
+class Worker:
+    """One of several that poll one account: what it holds, under which epochs, and its poller."""
+
+    def __init__(self, store: SpiedStore, clock: VirtualClock, *, of: int) -> None:
+        self.hold = Hold(clock)
+        self.world = Polling(store, clock, hold=self.hold, d7={**SECTION, "poll": {"min": "1h", "max": "1h"}})
+        self.poller = self.world.pollers["d7"]
+        self._of = of
+        self.epochs: Mapping[int, int] = {}
+        self.renew({})
+
+    def renew(self, epochs: Mapping[int, int]) -> None:
+        """Hold these from now on."""
+        lease = Lease(epochs, lasts=timedelta(days=1), workers=self._of)
+        self.hold.extend(lease, asked_at=self.world.clock.monotonic())
+        self.hold.shrink(lease)
+        self.hold.grow(lease)
+        self.poller.follow()
+        self.epochs = epochs
+
+    def give(self, dice: Random) -> Mapping[int, int]:
+        """Let go of some shards, which are somebody else's under the next epoch."""
+        gone = {shard: epoch + 1 for shard, epoch in self.epochs.items() if dice.random() < 0.5}
+        self.renew({shard: epoch for shard, epoch in self.epochs.items() if shard not in gone})
+        return gone
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 8])
+async def test_workers_that_hand_over_are_together_no_faster_than_one_or_send_one_poll_each(
+    store: SpiedStore, clock: VirtualClock, number: int
+) -> None:
+    dice, row = Random(number), 0
+    workers = [Worker(store, clock, of=number) for _ in range(number)]
+    workers[0].renew(dict.fromkeys(range(SHARDS), 1))
+    async with turning(*(worker.poller for worker in workers)):
+        for round_ in range(60):
+            await anyio.sleep(dice.choice([0.0, 0.1, 1.0, 5.0]))
+            giver, taker = dice.sample(workers, k=2)
+            gone = giver.give(dice)
+            await anyio.sleep(dice.choice([0.0, 0.5]))
+            taker.renew({**taker.epochs, **gone})
+            await workers[0].world.follow(*(f"op-{round_}-{each}" for each in range(20)))
+            for opened in await store.load(after=row, limit=20):
+                row = opened.row
+                next(worker for worker in workers if worker.hold.has(opened.uid)).poller.add(opened)
+    times = sorted(sent.at for worker in workers for sent in worker.world.transport.sent)
+    assert len(times) > 500
+    assert excess(times, burst=max(BURST, number)) < 0.001

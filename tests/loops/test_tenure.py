@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from math import inf
 
 import anyio
 import pytest
@@ -11,12 +12,13 @@ from structlog.testing import capture_logs
 from virtual import VirtualClock
 from worlds import turning
 
+from watcher.bell import Bell
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError, StoreError
-from watcher.core.lease import SHARDS, Lease, shard_of
+from watcher.core.lease import SHARDS, Lease, News, shard_of
 from watcher.core.model import Condition
 from watcher.hold import Hold
-from watcher.tenure import Tenure
+from watcher.tenure import CALM, LOOK_EVERY, Tenure
 
 LASTS = timedelta(seconds=10)
 UIDS = {shard_of(uid): uid for uid in map(str, range(10_000))}  # a watch for each shard
@@ -34,6 +36,9 @@ class Scripted:
     released: list[frozenset[int]] = field(default_factory=list)
     reads_take: float = 0.0
     is_readable: bool = True
+    told: Bell = field(default_factory=Bell)
+    news_of: frozenset[News] = frozenset()
+    known: list[Endpoint] = field(default_factory=list)
 
     async def renew(self, *, is_leaving: bool = False) -> Lease:
         if isinstance(self.lease, Exception):
@@ -52,8 +57,16 @@ class Scripted:
             raise StoreError("not now")
         return []
 
-    async def endpoints(self) -> list[Endpoint]:
-        return []
+    async def endpoints(self, *, after: int = -1) -> list[Endpoint]:
+        return [one for one in self.known if one.version > after]
+
+    async def news(self) -> frozenset[News]:
+        await self.told.wait(at_most=inf)
+        return self.news_of
+
+    def tell(self, *news: News) -> None:
+        self.news_of = frozenset(news)
+        self.told.ring()
 
 
 @dataclass
@@ -77,18 +90,23 @@ class World:
         self.loaded: list[Sequence[int]] = []
         self.loads_fail = 0
         self.loads_take = 0.0
-        self.learnt = 0
+        self.learnt: list[list[str]] = []
+        self.woken = 0
         self.tenure = Tenure(
             self.hold,
             store=self.store,  # type: ignore[arg-type]  # no more of it is asked
             clock=clock,
             followers=lambda: [self.loop],
             load=self._load,
+            wake=self._wake,
             learn=self._learn,
         )
 
     def _learn(self, conditions: Iterable[Condition], endpoints: Iterable[Endpoint]) -> None:
-        self.learnt += 1
+        self.learnt.append([endpoint.name for endpoint in endpoints])
+
+    def _wake(self) -> None:
+        self.woken += 1
 
     async def _load(self, shards: Collection[int]) -> None:
         if self.loads_fail:
@@ -224,7 +242,7 @@ async def test_a_store_that_takes_long_to_be_read_does_not_keep_the_lease_from_b
     async with at_work(lease(1), clock=clock) as world:
         world.store.reads_take = 25
         assert await always_valid(world, seconds=60)
-        assert world.learnt == 2
+        assert len(world.learnt) == 2
 
 
 async def test_a_store_that_cannot_be_read_is_told_once(clock: VirtualClock) -> None:
@@ -242,3 +260,65 @@ async def test_who_has_lost_everything_ends(clock: VirtualClock) -> None:
         await world.tenure.run()
     assert ended.group_contains(LeaseLostError)
     assert [line["event"] for line in lines] == ["lease.lost"]
+
+
+# --- what others write --------------------------------------------------------------------------------------------
+
+
+async def test_what_others_wrote_is_found_at_once_where_they_tell_of_it(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        await anyio.sleep(10.1)
+        before = len(world.learnt)
+        world.store.known = [Endpoint("ops", version=7)]
+        world.store.tell(News.KNOWN, News.WANTED)
+        await anyio.sleep(CALM)
+        assert (world.learnt[before:], world.woken) == ([["ops"]], 1)
+        world.store.lease = lease(1, 2)
+        world.store.tell(News.SHARED)
+        await anyio.sleep(CALM)
+        assert (world.loaded, len(world.learnt) - before, world.woken) == ([[2]], 1, 1)
+
+
+async def test_what_others_wrote_and_nobody_told_of_is_found_all_the_same_and_each_thing_once(
+    clock: VirtualClock,
+) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        await anyio.sleep(5)
+        world.store.known = [Endpoint("ops", version=7), Endpoint("audit", version=8)]
+        await anyio.sleep(2 * LOOK_EVERY)
+        world.store.known[0] = Endpoint("ops", version=9)
+        await anyio.sleep(2 * LOOK_EVERY)
+        assert [names for names in world.learnt if names] == [["ops", "audit"], ["ops"]]
+
+
+async def test_however_much_others_tell_of_they_are_listened_to_in_measure(clock: VirtualClock) -> None:
+    async with at_work(lease(1), clock=clock) as world:
+        for _ in range(1000):
+            world.store.tell(News.WANTED)
+            await anyio.sleep(0.001)
+        assert world.woken <= 1 / CALM + 1
+
+
+async def test_who_shares_with_nobody_asks_for_nothing_that_others_found_out(clock: VirtualClock) -> None:
+    async with at_work(Lease({1: 1}), clock=clock) as world:
+        await anyio.sleep(10)
+        assert world.learnt == []
+
+
+async def test_limits_are_divided_anew_when_somebody_joins_before_any_shard_is_theirs(clock: VirtualClock) -> None:
+    async with at_work(lease(*range(SHARDS)), clock=clock) as world:
+        await anyio.sleep(1)
+        before, alone = world.loop.followed, world.hold.burst(5)
+        world.store.lease = replace(lease(*range(SHARDS)), workers=3)
+        await anyio.sleep(1)
+        assert (world.loop.followed - before, alone, world.hold.burst(5)) == (1, 5, 3)
+
+
+async def test_only_what_is_lost_is_to_be_looked_for_among_all_watches(clock: VirtualClock) -> None:
+    async with at_work(lease(1, 2), clock=clock) as world:
+        losses = []
+        for held in (lease(1, 2, 3), lease(1, 2), lease(1, 2, epoch=2)):
+            world.store.lease = held
+            await anyio.sleep(1)
+            losses.append(world.hold.losses)
+        assert losses == [0, 1, 2]

@@ -67,8 +67,8 @@ def _raise_limit() -> None:
 
 def _log_as(config: "Config") -> "Config":
     """Log as a configuration says, from now on, and return it."""
-    from watcher.config import secrets
     from watcher.log import configure
+    from watcher.masking import secrets
 
     configure(format=config.watcher.log.format, level=config.watcher.log.level, secrets=secrets(config))
     return config
@@ -108,7 +108,7 @@ def check(
 ) -> None:
     """Read the configuration, and print it with secrets masked. All that it refers to is read, too."""
     from watcher.cli.watches import pairs
-    from watcher.config import literals, masked
+    from watcher.masking import literals, masked
     from watcher.survey import doubts
 
     if (provider is not None and not probe) or (param and provider is None):

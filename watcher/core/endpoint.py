@@ -42,7 +42,7 @@ class Endpoint:
     failing_since: datetime | None = None
     failed_at: datetime | None = None
     last_good: Attempt | None = None
-    version: int = field(default=0, compare=False)  # how often it was written, where several workers write
+    version: int = field(default=0, compare=False)  # grows when other workers must look again, where there are any
 
     @property
     def is_origin(self) -> bool:

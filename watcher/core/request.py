@@ -23,13 +23,13 @@ from pydantic import (
 from watcher.core.duration import Duration
 from watcher.core.errors import RequestError
 from watcher.core.model import Params
+from watcher.core.secret import MASK
 from watcher.core.signature import decode_key
 from watcher.core.wrong import came, explain
 
 MOST_LABELS = 20
 MOST_BYTES = 256 * 1024
 MOST_LEVELS = 100  # orjson writes at most 254, and an event wraps the params in its own
-MASK = "********"
 SHOWN = frozenset({"id", "provider", "webhooks", "deadline", "submitted_at"})  # keys that hold no secret and no number
 EXPECTED_TIME = "expected an RFC 3339 time with an offset, such as 2026-11-23T07:30:00Z"
 
@@ -84,7 +84,9 @@ class WatchRequest(BaseModel):
     webhooks: list[str] | None = None
     callback_url: str | None = None
     callback_secret: str | None = Field(default=None, repr=False)
-    labels: Annotated[dict[str, Label], Field(max_length=MOST_LABELS)] = {}
+    labels: Annotated[
+        dict[str, Label], BeforeValidator(lambda given: {} if given is None else given), Field(max_length=MOST_LABELS)
+    ] = {}
     deadline: Duration | None = None
     submitted_at: Moment | None = None
 
@@ -134,7 +136,7 @@ def read_request(raw: bytes) -> WatchRequest | CancelRequest:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        why = f"{error.msg} at character {error.pos + 1}" if raw.strip() else "there is nothing"
+        why = f"no JSON from character {error.pos + 1} on ({error.msg})" if raw.strip() else "there is nothing"
         raise RequestError(f"expected one JSON object: {why}") from None
     if not isinstance(value, dict):
         raise RequestError(f"expected one JSON object, got {came(value, is_shown=False)}")

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+MASK = "********"  # what is shown instead of a secret
 SCHEMES = ("env:", "file:", "cred:")
 
 

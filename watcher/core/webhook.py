@@ -16,7 +16,7 @@ from watcher.core.delivery import Attempt, Decision, Delivery, Settled
 from watcher.core.endpoint import Disabled
 from watcher.core.model import Event, Json
 from watcher.core.moment import rfc3339
-from watcher.core.secret import Secret
+from watcher.core.secret import MASK, Secret
 from watcher.core.signature import sign
 from watcher.core.webhook_section import Terms, Webhook
 from watcher.core.wire import Fault, NoAnswer, Request, Response
@@ -28,7 +28,6 @@ PAUSE = timedelta(seconds=30)  # of a 429 that does not say for how long
 MOST_SPARED = 10
 OVERLOADS = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 FULL_ONLY = {"detail", "params", "labels", "result"}
-MASK = "********"
 SHORTEST_SECRET = 6  # of less than that, masking would only garble what was said
 
 

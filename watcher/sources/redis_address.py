@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from watcher.core.secret import MASK
+
 EXPECTED = (
     "expected redis://[user:password@]host[:port][/database], rediss:// for TLS, or unix:///path[?db=number];"
     " what a URL keeps for itself is written %XX"
 )
-MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)

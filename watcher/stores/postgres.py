@@ -11,14 +11,15 @@ from watcher.core.delivery import Decision, Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError, StoreError
 from watcher.core.intent import Intent, Replay, Switch
-from watcher.core.lease import STEWARDS, Lease, shard_of
+from watcher.core.lease import STEWARDS, Lease, News, shard_of
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.postgres_connection import Database, PostgresConnection
-from watcher.stores.postgres_endpoints import keep, know, read_endpoints
+from watcher.stores.postgres_endpoints import find, keep, know, read_endpoints
 from watcher.stores.postgres_intents import read_intents, write_intent
 from watcher.stores.postgres_lanes import loosen
 from watcher.stores.postgres_lease import Worker, enter, extend, hold, leave, let_go, take_again
+from watcher.stores.postgres_news import Heard
 from watcher.stores.postgres_outbox import select_backlog, select_heads, select_members, select_undelivered
 from watcher.stores.postgres_prune import forget
 from watcher.stores.postgres_replay import replay
@@ -38,17 +39,24 @@ T = TypeVar("T")
 class PostgresStore:
     """`ports.Store`: one connection writes, in groups; one reads beside it; one renews the lease, whatever else waits.
 
-    Of what is held there is a copy here, for what is only read; whoever writes asks the database, in the same
-    transaction.
+    That one also hears what others tell. Of what is held there is a copy here, for what is only read; whoever writes
+    asks the database, in the same transaction.
     """
 
     def __init__(
-        self, worker: Worker, *, writer: PostgresConnection, reader: PostgresConnection, leaser: PostgresConnection
+        self,
+        worker: Worker,
+        *,
+        writer: PostgresConnection,
+        reader: PostgresConnection,
+        leaser: PostgresConnection,
+        heard: Heard,
     ) -> None:
         """Work on what `open` has opened."""
         self._worker = worker
         self._reader = reader
         self._leaser = leaser
+        self._heard = heard
         self._writer = PostgresWriter(
             writer, guard=self._guard, write=attempt_steps, observe=metrics.STORE_COMMIT.observe
         )
@@ -66,7 +74,7 @@ class PostgresStore:
             StoreError: it cannot be reached or used, or a newer version wrote it.
 
         """
-        name = f"watcher {worker}"
+        name, heard = f"watcher {worker}", Heard()
         writer = PostgresConnection(url, name=name, schema=schema, mode="READ WRITE")
         try:
             await migrate(writer, schema=schema)
@@ -77,7 +85,8 @@ class PostgresStore:
             Worker(worker, secrets.token_hex(16), lease),
             writer=writer,
             reader=PostgresConnection(url, name=name, schema=schema, mode="READ ONLY"),
-            leaser=PostgresConnection(url, name=name, schema=schema, mode="READ WRITE"),
+            leaser=PostgresConnection(url, name=name, schema=schema, mode="READ WRITE", heard=heard.add),
+            heard=heard,
         )
 
     async def close(self) -> None:
@@ -117,6 +126,10 @@ class PostgresStore:
             gone = frozenset(self._epochs if shards is None else shards)
             self._epochs = {shard: epoch for shard, epoch in self._epochs.items() if shard not in gone}
             await (leave(db, self._worker) if shards is None else let_go(db, self._worker, shards=shards))
+
+    async def news(self) -> frozenset[News]:
+        """Wait until others have told us of something."""
+        return await self._heard.take()
 
     async def _guard(self, db: Database, *, shards: Collection[int], alone: bool) -> Held | None:
         return await hold(db, self._worker, shards=shards, alone=alone) if self._is_owner else None
@@ -179,13 +192,17 @@ class PostgresStore:
 
     # --- deliveries -------------------------------------------------------------------------------------------
 
-    async def endpoints(self) -> list[Endpoint]:
-        """Return what is known of each webhook."""
+    async def endpoints(self, *, after: int = -1) -> list[Endpoint]:
+        """Return what is known of each webhook whose version is larger."""
         async with self._reader.transaction() as db:
-            return await read_endpoints(db)
+            return await read_endpoints(db, after=after)
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
-        """Return what is known of a webhook."""
+        """Return what is known of a webhook; others are held up only where something is to be written."""
+        async with self._reader.transaction() as db:
+            known = await find(db, webhook)
+        if known is not None and known.is_ordered == ordered:
+            return known.endpoint
         return await self._alone(lambda db: know(db, webhook, ordered=ordered))
 
     async def heads(
@@ -234,7 +251,7 @@ class PostgresStore:
     async def backlog(self) -> Mapping[str, Backlog]:
         """Count what waits."""
         async with self._reader.transaction() as db:
-            return await select_backlog(db)
+            return await select_backlog(db, shards=self._epochs)
 
     # --- intents ----------------------------------------------------------------------------------------------
 
@@ -251,8 +268,8 @@ class PostgresStore:
         """Write what is now known of a webhook, and that the intent is carried out."""
 
         async def work(db: Database, _: Held) -> None:
-            await keep(db, endpoint)
-            await db.execute("DELETE FROM intents WHERE id = $1", intent.id)
+            if await db.fetchval("DELETE FROM intents WHERE id = $1 RETURNING true", intent.id):
+                await keep(db, endpoint)
 
         await self._writer.own(work, shards=())
 
@@ -266,7 +283,9 @@ class PostgresStore:
     # --- what is old ------------------------------------------------------------------------------------------
 
     async def prune(self, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
-        """Forget a little."""
+        """Forget a little, as steward."""
+        if self._is_owner and STEWARDS not in self._epochs:
+            return Pruned(0, {})
         return await self._alone(lambda db: forget(db, before=before, ids_before=ids_before, limit=limit))
 
     async def _alone(self, work: Callable[[Database], Awaitable[T]]) -> T:

@@ -4,7 +4,7 @@ It works through pgbouncer in transaction mode: every statement runs in a transa
 what is set is set for one transaction.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -35,9 +35,22 @@ Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 class PostgresConnection:
     """One connection, for one user at a time, in turn. `schema` holds our tables, which statements name without it."""
 
-    def __init__(self, url: str, *, name: str, schema: str, mode: Literal["READ WRITE", "READ ONLY"]) -> None:
-        """Note where to connect to; `name` is shown to people who look at the server."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        schema: str,
+        mode: Literal["READ WRITE", "READ ONLY"],
+        heard: Callable[[str], None] | None = None,
+    ) -> None:
+        """Note where to connect to; `name` is shown to people who look at the server.
+
+        `heard` is called with what is notified on the channel of the schema's name, at any time while it is connected.
+        """
         self.place = place(url)
+        self._schema = schema
+        self._heard = heard
         self._url = url
         self._name = name
         isolation = "READ COMMITTED" if mode == "READ WRITE" else "REPEATABLE READ"
@@ -87,12 +100,24 @@ class PostgresConnection:
             raise StoreError(self._why)  # to all who waited meanwhile, or each of them would wait as long once more
         await anyio.sleep(max(0.0, self._rest_until - anyio.current_time()))
         try:
-            self._db = await connect(self._url, name=self._name)
+            self._db = await self._listening(await connect(self._url, name=self._name))
         except BaseException as error:
             self._rest_until = anyio.current_time() + REST
             self._why = str(error) if isinstance(error, StoreError) else ""
             raise
         return self._db
+
+    async def _listening(self, db: Database) -> Database:
+        """Listen from now on; behind pgbouncer in transaction mode nothing is heard, or what is meant for others."""
+        if (heard := self._heard) is not None:
+            try:
+                await db.execute("BEGIN")
+                await db.add_listener(self._schema, lambda _db, _pid, _channel, word: heard(str(word)))
+                await db.execute("COMMIT")
+            except BaseException:
+                db.terminate()
+                raise
+        return db
 
     def _drop(self) -> None:
         db, self._db = self._db, None

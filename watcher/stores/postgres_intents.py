@@ -4,7 +4,9 @@ from collections.abc import Collection
 from typing import assert_never
 
 from watcher.core.intent import Cancel, Intent, Replay, Switch
+from watcher.core.lease import News
 from watcher.stores.postgres_connection import Database
+from watcher.stores.postgres_news import tell
 from watcher.stores.rows_outbox import IntentColumns, write_replay, write_switch
 
 
@@ -28,6 +30,7 @@ async def write_intent(db: Database, intent: Intent) -> None:
             )
         case _:
             assert_never(intent)
+    await tell(db, News.WANTED)
 
 
 async def read_intents(db: Database, *, shards: Collection[int], is_steward: bool) -> list[Intent]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from watcher.core.errors import LeaseLostError
-from watcher.core.lease import SHARDS, Lease
+from watcher.core.lease import SHARDS, Lease, News
 from watcher.stores.postgres_connection import Database
+from watcher.stores.postgres_news import tell
 
 LEASING = "SELECT pg_advisory_xact_lock(8480, 2)"
 
@@ -41,6 +42,7 @@ async def enter(db: Database, worker: Worker) -> None:
         worker.token,
         worker.lease,
     )
+    await tell(db, News.SHARED)
 
 
 async def take_again(db: Database, worker: Worker) -> None:
@@ -75,13 +77,15 @@ async def extend(db: Database, worker: Worker, *, is_leaving: bool = False) -> L
     )
     if not renewed:
         raise LeaseLostError(f"another process has started as worker {worker.name}, or this one has let go")
-    names = await db.fetch("SELECT name FROM workers WHERE expires_at > clock_timestamp() AND NOT is_leaving")
-    target = 0 if is_leaving else fair([row["name"] for row in names])[worker.name]
+    rows = await db.fetch("SELECT name FROM workers WHERE expires_at > clock_timestamp() AND NOT is_leaving")
+    names = [name for (name,) in rows]
+    target = 0 if is_leaving else fair(names)[worker.name]
     held = await _held(db, worker)
     if len(held) < target:
         await db.execute(TAKE, worker.name, target - len(held))
         held = await _held(db, worker)
-    return Lease(epochs=held, wanted=frozenset(sorted(held)[target:]), lasts=worker.lease * 2 / 3)
+    wanted = frozenset(sorted(held)[target:])
+    return Lease(epochs=held, wanted=wanted, lasts=worker.lease * 2 / 3, workers=len(names))
 
 
 def fair(names: Collection[str]) -> Mapping[str, int]:
@@ -124,6 +128,7 @@ async def let_go(db: Database, worker: Worker, *, shards: Collection[int]) -> No
         worker.token,
         list(shards),
     )
+    await tell(db, News.SHARED)
 
 
 async def leave(db: Database, worker: Worker) -> None:

@@ -95,9 +95,9 @@ UNDELIVERED = """
 """
 
 
-async def select_backlog(db: Database) -> dict[str, Backlog]:
-    """Count what waits; unlike all else that is asked often, it costs more where much waits."""
-    rows = await db.fetch(BACKLOG)
+async def select_backlog(db: Database, *, shards: Collection[int]) -> dict[str, Backlog]:
+    """Count what waits in these shards; unlike all else that is asked often, it costs more where much waits."""
+    rows = await db.fetch(BACKLOG, list(shards))
     return {webhook: Backlog(waiting, moment_or_none(since)) for webhook, waiting, since in rows}
 
 
@@ -107,7 +107,7 @@ BACKLOG = """
     FROM (
         SELECT webhook, count(*) AS number, min(place) AS place
         FROM deliveries
-        WHERE status = 'waiting'
+        WHERE status = 'waiting' AND shard = ANY ($1::smallint[])
         GROUP BY webhook
     ) AS waits LEFT JOIN events AS e ON e.cursor = waits.place >> 20
 """

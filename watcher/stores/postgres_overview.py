@@ -1,5 +1,6 @@
 """The numbers of `watcher status`. Reads only; the transaction sees one moment, so they fit together."""
 
+from watcher.core.lease import SHARDS
 from watcher.core.rows import Overview
 from watcher.stores.postgres_connection import Database
 from watcher.stores.postgres_outbox import select_backlog
@@ -8,7 +9,7 @@ from watcher.stores.postgres_outbox import select_backlog
 async def read_overview(db: Database) -> Overview:
     """Ask for each number."""
     by_state = await db.fetch(BY_STATE)
-    waiting = await select_backlog(db)
+    waiting = await select_backlog(db, shards=range(SHARDS))
     exhausted = await db.fetch(GIVEN_UP)
     ((rejected, intents, cursor),) = await db.fetch(NUMBERS)
     return Overview(

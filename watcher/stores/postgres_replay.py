@@ -8,6 +8,7 @@ from typing import NamedTuple
 from watcher.core.intent import Replay
 from watcher.core.lease import shard_of
 from watcher.stores.postgres_connection import Database
+from watcher.stores.postgres_endpoints import touch
 from watcher.stores.postgres_text import storable, storable_or_none
 from watcher.stores.rows import micros_or_none
 
@@ -134,6 +135,7 @@ async def _send_again(db: Database, wanted: list[_Place]) -> None:
         [ends[place.webhook] for place in wanted],
         now,
     )
+    await touch(db, names)
 
 
 # Behind what was sent again before, since the last event; a million times, which is enough.

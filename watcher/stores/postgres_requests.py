@@ -7,13 +7,16 @@ from itertools import groupby
 
 import orjson
 
-from watcher.core.lease import shard_of
+from watcher.core.lease import News, shard_of
 from watcher.core.model import Watch
 from watcher.core.request import canonical
 from watcher.core.rows import REFUSALS, Admission, Arrival
 from watcher.stores.postgres_connection import Database
+from watcher.stores.postgres_news import tell
 from watcher.stores.postgres_text import storable
 from watcher.stores.rows import micros, span
+
+WANTED = {Admission.NEW, Admission.CANCELLING}
 
 
 async def take_in(db: Database, arrivals: Sequence[Arrival], *, now: datetime) -> list[Admission]:
@@ -24,6 +27,8 @@ async def take_in(db: Database, arrivals: Sequence[Arrival], *, now: datetime) -
         watches = [arrival.watch for arrival in run if arrival.watch is not None]
         admissions += await _admit(db, watches) if watches else [await _judge(db, arrival) for arrival in run]
     await _keep_refused(db, arrivals, admissions, now=now)
+    if WANTED.intersection(admissions):
+        await tell(db, News.WANTED)
     return admissions
 
 

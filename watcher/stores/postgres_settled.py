@@ -16,7 +16,7 @@ from watcher.stores.rows_outbox import write_timing
 
 
 async def settle(db: Database, settled: Sequence[Settled], *, shards: Collection[int]) -> None:
-    """Store attempts and what they mean; what is of other shards stays as it is.
+    """Store attempts and what they mean; what is of other shards stays as it is, or was attempted by others meanwhile.
 
     Lanes move last, and once: several of one lane may have gone in one POST.
     """
@@ -68,7 +68,7 @@ END = """
         $2::bigint[], $3::text[], $4::integer[], $5::integer[],
         $6::bigint[], $7::integer[], $8::text[], $9::double precision[]
     ) AS one (id, status, attempts, burnt, at, answer, error, duration)
-    WHERE d.id = one.id AND d.status = 'waiting' AND d.shard = ANY ($1::smallint[])
+    WHERE d.id = one.id AND d.status = 'waiting' AND d.attempts = one.attempts - 1 AND d.shard = ANY ($1::smallint[])
     RETURNING d.id
 """
 
@@ -107,7 +107,7 @@ AGAIN = """
         thin, refused_since, loosens_at, batch,
         at, answer, error, duration
     )
-    WHERE d.id = one.id AND d.status = 'waiting' AND d.shard = ANY ($1::smallint[])
+    WHERE d.id = one.id AND d.status = 'waiting' AND d.attempts = one.attempts - 1 AND d.shard = ANY ($1::smallint[])
     RETURNING d.id
 """
 

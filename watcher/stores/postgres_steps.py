@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from watcher.core.errors import LeaseLostError, StaleWatchError, StoreError
-from watcher.core.lease import shard_of
+from watcher.core.lease import News, shard_of
 from watcher.core.model import Condition, Event, Report, Step, Watch
 from watcher.stores.postgres_connection import FAILURES, Database, is_broken, reason, savepoint
+from watcher.stores.postgres_endpoints import touch
+from watcher.stores.postgres_news import tell
 from watcher.stores.postgres_text import storable
 from watcher.stores.postgres_writer import Held
 from watcher.stores.rows import ConditionColumns, micros, micros_or_none, write_snapshot, write_trouble
@@ -222,6 +224,7 @@ async def write_report(db: Database, report: Report) -> None:
         raise StaleWatchError(f"what is known of {condition.provider} is not what it was when this was found out")
     shard = shard_of(row["uid"])
     await _write_events(db, [_Told(report.event, -row["row"], condition.sequence, shard, report.event.to)])
+    await touch(db, report.event.to)
 
 
 REPORT = """
@@ -246,3 +249,4 @@ async def write_pause(db: Database, condition: Condition) -> None:
         condition.uid,
         micros_or_none(condition.paused_until),
     )
+    await tell(db, News.KNOWN)

@@ -7,14 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
-from anyio import to_thread
+from anyio import sleep_forever, to_thread
 
 from watcher import metrics
 from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError
 from watcher.core.intent import Intent, Replay, Switch
-from watcher.core.lease import SHARDS, Lease, shard_of
+from watcher.core.lease import SHARDS, Lease, News, shard_of
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.rows import OpenedColumns, WatchColumns
@@ -65,11 +65,10 @@ class SqliteStore:
         """
         writer = await to_thread.run_sync(open_owned, path)
         reader = await to_thread.run_sync(open_read_only, path)
+        observe = metrics.STORE_COMMIT.observe
         return cls(
             path,
-            writer=SqliteThread(
-                writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=metrics.STORE_COMMIT.observe
-            ),
+            writer=SqliteThread(writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=observe),
             reader=SqliteThread(reader, name="store-reader", begin="BEGIN"),
         )
 
@@ -101,6 +100,11 @@ class SqliteStore:
         if shards is None:
             self._epoch = None
             self._lock.release()
+
+    async def news(self) -> frozenset[News]:
+        """Wait for ever: who else writes into the file tells nobody."""
+        await sleep_forever()
+        return frozenset()
 
     # --- watches ----------------------------------------------------------------------------------------------
 
@@ -173,9 +177,9 @@ class SqliteStore:
 
     # --- deliveries -------------------------------------------------------------------------------------------
 
-    async def endpoints(self) -> list[Endpoint]:
+    async def endpoints(self, *, after: int = -1) -> list[Endpoint]:
         """Return what is known of each webhook."""
-        return await self._reader.run(read_endpoints)
+        return [one for one in await self._reader.run(read_endpoints) if one.version > after]
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook."""
@@ -286,8 +290,7 @@ WATCH = """
 
 
 def _next_epoch(db: sqlite3.Connection) -> int:
-    epoch: int = db.execute("UPDATE meta SET epoch = epoch + 1 RETURNING epoch").fetchone()[0]
-    return epoch
+    return int(db.execute("UPDATE meta SET epoch = epoch + 1 RETURNING epoch").fetchone()[0])
 
 
 def _verify(db: sqlite3.Connection, epoch: int | None) -> int:

@@ -83,8 +83,11 @@ CREATE INDEX events_at ON events (at);
 CREATE TABLE endpoints (
     name text PRIMARY KEY,
     ordered smallint NOT NULL,
-    value text NOT NULL
+    value text NOT NULL,
+    version bigint NOT NULL                      -- of `versions`: a worker has not seen what is above what it read last
 ) WITH (fillfactor = 50);
+CREATE INDEX endpoints_news ON endpoints (version);
+CREATE SEQUENCE versions;
 
 -- A lane is what goes to one webhook of one watch; its head is the first that waits, marked when it becomes so.
 CREATE TABLE deliveries (
@@ -117,7 +120,7 @@ CREATE INDEX deliveries_heads ON deliveries (webhook, again, due_at, id, shard) 
 CREATE INDEX deliveries_lanes ON deliveries (webhook, watch, place, event) WHERE status = 'waiting' AND loose = 0;
 CREATE INDEX deliveries_loosening ON deliveries (loosens_at) WHERE loosens_at IS NOT NULL AND head = 1 AND loose = 0;
 CREATE INDEX deliveries_batches ON deliveries (webhook, batch) WHERE batch IS NOT NULL AND status = 'waiting';
-CREATE INDEX deliveries_waiting ON deliveries (webhook, place) WHERE status = 'waiting';
+CREATE INDEX deliveries_waiting ON deliveries (webhook, place, shard) WHERE status = 'waiting';
 CREATE INDEX deliveries_exhausted ON deliveries (webhook, event) WHERE status = 'exhausted';
 
 -- A delivery with its event, and where it goes if its watch says that.
