@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 from system.machine import Machine, booted, make_root, wait
-from system.wheels import REPOSITORY, build
+from system.wheels import REPOSITORY, gather
 
 WATCHER = "/opt/watcher/bin/watcher"
 CONFIG = "/etc/watcher/watcher.toml"
@@ -96,6 +96,10 @@ def the_commands_of_the_readme_install_it(machine: Machine) -> str:
     machine.run("/bin/bash", "-e", stdin=f"export {places}\ncd /mnt/repository\n{commands}")
     folders = machine.run("/usr/bin/stat", "--format=%n %A %U:%G", "/var/spool/watcher", "/etc/watcher/credentials")
     return ", ".join([machine.run(WATCHER, "--version").strip(), *folders.splitlines()])
+
+
+def its_demo_passes(machine: Machine) -> str:
+    return ", ".join(line for line in machine.run(WATCHER, "demo").splitlines() if line.startswith("✓"))
 
 
 def secrets_and_a_configuration_are_made(machine: Machine) -> str:
@@ -229,6 +233,7 @@ def two_workers_of_the_template_share_a_postgresql(machine: Machine) -> str:
 
 STEPS: list[Callable[[Machine], str]] = [
     the_commands_of_the_readme_install_it,
+    its_demo_passes,
     secrets_and_a_configuration_are_made,
     a_provider_and_a_receiver_are_there,
     it_is_active_once_it_is_ready,
@@ -265,7 +270,7 @@ def attempt(machine: Machine) -> bool:
 
 
 def main(folder: Path) -> bool:
-    root, wheels = make_root(folder), build(folder)
+    root, wheels = make_root(folder), gather(folder)
     with booted(root, shares={wheels: "/mnt/wheels", REPOSITORY: "/mnt/repository"}) as machine:
         tell(machine.run("systemctl", "--version").splitlines()[0])
         return attempt(machine)

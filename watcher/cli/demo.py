@@ -8,10 +8,14 @@ def demo() -> None:
 
     Four pretend providers, a receiver that verifies, and the daemon.
     """
+    import signal
+
     import anyio
 
     from watcher.demo.show import show
     from watcher.demo.terminal import open_console
 
+    # Whoever is told to stop ends its daemon too, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if not anyio.run(show, open_console()):
         raise typer.Exit(1)

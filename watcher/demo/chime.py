@@ -4,14 +4,17 @@ import hmac
 import re
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from importlib.util import find_spec
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from aiohttp import web
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from watcher.demo.pretend import Reply, Vendor
+
+if find_spec("botocore"):  # or the demo shows the others only
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
 
 STATUS = re.compile(r"/channels/([^/]+)/messages/([^/]+)")
 AUTHORIZATION = re.compile(
@@ -21,6 +24,11 @@ AUTHORIZATION = re.compile(
 MOMENT = "%Y%m%dT%H%M%SZ"
 LARGEST_SKEW = timedelta(minutes=5)
 MUST_BE_SIGNED = {"host", "x-amz-chime-bearer", "x-amz-date"}
+
+
+def signs_for_aws() -> bool:
+    """Is botocore there, without which no daemon takes a section of this type?"""
+    return find_spec("botocore") is not None
 
 
 class Chime(Vendor):

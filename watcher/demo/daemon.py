@@ -15,7 +15,7 @@ import anyio.abc
 import orjson
 
 from watcher.core.model import Json
-from watcher.demo.chime import Chime
+from watcher.demo.chime import Chime, signs_for_aws
 from watcher.demo.d7 import D7
 from watcher.demo.kore import Kore
 from watcher.demo.ukg import Ukg
@@ -48,15 +48,6 @@ client_id = "{kore_client}"
 client_secret = "env:DEMO_KORE_SECRET"
 {pace}
 
-[providers.chime]
-type = "chime"
-base_url = "{chime}"
-region = "{chime_region}"
-bearer = "{chime_bearer}"
-access_key_id = "env:DEMO_CHIME_KEY_ID"
-secret_access_key = "env:DEMO_CHIME_SECRET"
-{pace}
-
 [providers.ukg]
 type = "ukg"
 base_url = "{ukg}"
@@ -73,6 +64,16 @@ app_key = "env:DEMO_UKG_APP_KEY"
 url = "{webhook}/hooks/watcher"
 secret = "env:DEMO_WEBHOOK_SECRET"
 retry = ["500ms", "1s", "2s"]
+"""
+CHIME = """
+[providers.chime]
+type = "chime"
+base_url = "{chime}"
+region = "{chime_region}"
+bearer = "{chime_bearer}"
+access_key_id = "env:DEMO_CHIME_KEY_ID"
+secret_access_key = "env:DEMO_CHIME_SECRET"
+{pace}
 """
 PACE = """\
 rate = 20
@@ -92,7 +93,7 @@ SECRETS = {
 def configure(folder: Path, *, vendors: Vendors, webhook: str) -> Path:
     """Write `watcher.toml` and return its path."""
     path = folder / "watcher.toml"
-    text = CONFIG.format(
+    text = (CONFIG + CHIME if signs_for_aws() else CONFIG).format(
         d7=vendors.d7.url,
         d7_client=D7.client_id,
         kore=vendors.kore.url,

@@ -1,5 +1,6 @@
 """What `watcher listen` serves and prints: a line for each POST, fit for a terminal whatever it holds."""
 
+import os
 import signal
 from datetime import datetime
 from http import HTTPStatus
@@ -35,7 +36,7 @@ async def listen(console: Console, *, port: int, secret: str, written: str, mann
                 console.print(SNIPPET.format(url=url, secret=written))
                 await anext(signals)
         except OSError as error:
-            raise WatcherError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
+            raise WatcherError(f"cannot listen on 127.0.0.1:{port}: {os.strerror(error.errno or 0)}") from None
 
 
 def line(arrival: Arrival) -> Text:
