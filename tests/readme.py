@@ -1,6 +1,7 @@
 """Reading README.md: its code blocks by language, its tables by the heading above them. What they promise is tested."""
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,18 +27,28 @@ def prose(text: str = TEXT) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> list[Block]:
+def every_block() -> list[Block]:
     found = []
-    for match in re.finditer(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^```([^\n]*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
         before = TEXT[: match.start()]
         headings = re.findall(r"^#+ (.*)$", prose(before), re.MULTILINE)
         found.append(Block(match[1], headings[-1], before.count("\n") + 2, match[2]))
-    return [block for block in found if block.language == language]
+    return found
+
+
+def blocks(language: str) -> list[Block]:
+    return [block for block in every_block() if block.language == language]
 
 
 def block(language: str, heading: str) -> str:
     [only] = [block.text for block in blocks(language) if block.heading == heading]
     return only
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words of each command of a shell block, without comments."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def table(heading: str, *, number: int = 0) -> list[dict[str, str]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, JsonValue
-from readme import TEXT, Block, block, blocks, plain, table
+from readme import ROOT, TEXT, Block, block, blocks, plain, table
 
 from watcher.config import Config, LogSection, WatcherSection, load
+from watcher.core.callbacks import Callbacks
 from watcher.core.request import CancelRequest, WatchRequest, read_request
 from watcher.core.schedule import Pace
 from watcher.core.webhook_section import Webhook
@@ -27,6 +28,13 @@ from watcher.sources.nats import NatsSection
 from watcher.sources.redis import RedisSection
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_SECRETS = {
+    "REDIS_URL": "rediss://watcher:pass@redis.example.com",
+    "watcher_nats.creds": (
+        "-----BEGIN NATS USER JWT-----\ne30.e30.e30\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\nSUA{'A' * 55}\n------END USER NKEY SEED------\n"
+    ),
+}
 TYPES: dict[str, type[Account]] = {"d7": D7, "kore": Kore, "chime": Chime, "ukg": Ukg, "http": Http}
 A_PROVIDER = '[providers.d7]\ntype = "d7"\ntoken = "env:D7_TOKEN"\n'
 OF_PROVIDERS = {
@@ -49,10 +57,11 @@ def configured(folder: Path, text: str, **environ: str) -> Config:
     """Load a configuration of the README where every secret that it refers to is there."""
     text = text if "[providers." in text else text + A_PROVIDER
     for scheme, name in re.findall(r'"(env|file|cred):([^"]+)"', text):
+        secret = OTHER_SECRETS.get(name, SECRET)
         if scheme == "env":
-            environ[name] = SECRET
+            environ[name] = secret
         else:
-            (folder / name).write_text(SECRET + "\n")
+            (folder / name).write_text(secret + "\n")
     path = folder / "watcher.toml"
     path.write_text(text)
     return load(path, environ={"CREDENTIALS_DIRECTORY": str(folder), **environ}, resolve=True)
@@ -85,7 +94,7 @@ def keys(heading: str) -> list[str]:
 @pytest.mark.parametrize(
     ("heading", "model"),
     [
-        ("`[watcher]`", WatcherSection),
+        ("The daemon: `[watcher]`", WatcherSection),
         ("`[watcher.log]`", LogSection),
         ('`type = "file"`', FileSection),
         ('`type = "directory"`', DirectorySection),
@@ -98,6 +107,15 @@ def keys(heading: str) -> list[str]:
 )
 def test_each_table_of_keys_has_all_of_them_and_no_other(heading: str, model: type[BaseModel]) -> None:
     assert sorted(keys(heading)) == sorted(model.model_fields)
+
+
+def test_callbacks_have_the_keys_of_a_webhook_but_one_and_one_more() -> None:
+    assert set(Webhook.model_fields) ^ set(Callbacks.model_fields) == {"url", "hosts"}
+    assert set(keys("`[callbacks]`")) == {"hosts"} | {
+        name
+        for name, field in Callbacks.model_fields.items()
+        if name in Webhook.model_fields and field.default != Webhook.model_fields[name].default
+    }
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -119,22 +137,28 @@ def test_the_credentials_of_a_declared_api_are_all_there_with_their_keys_and_no_
         assert f'"{model.__name__.lower()}"' in row
 
 
+def places() -> Iterator[tuple[str, dict[str, JsonValue], str, str]]:
+    """Yield a table's heading, a section as it must be at least, where its defaults belong, and their column."""
+    yield "`[webhooks.NAME]`", {"webhooks": {"w": {"url": "https://example.com", "secret": SECRET}}}, "webhooks.w", ""
+    yield "`[callbacks]`", {"callbacks": {"secret": SECRET}}, "callbacks", ""
+    yield "The daemon: `[watcher]`", {"watcher": {}}, "watcher", ""
+    yield "`[watcher.log]`", {"watcher": {"log": {}}}, "watcher.log", ""
+    yield '`type = "nats"`', {"sources": {"s": {"type": "nats"}}}, "sources.s", ""
+    yield '`type = "redis"`', {"sources": {"s": {"type": "redis", "url": "redis://127.0.0.1"}}}, "sources.s", ""
+    for name, least in LEAST.items():
+        yield f'`type = "{name}"`', {"providers": {"p": least}}, "providers.p", ""
+        yield "`[providers.NAME]`", {"providers": {"p": least}}, "providers.p", name
+        yield "`[providers.NAME.poll]`", {"providers": {"p": {**least, "poll": {}}}}, "providers.p.poll", name
+
+
 def defaults() -> Iterator[tuple[dict[str, JsonValue], str, JsonValue]]:
     """Yield a section, as it must be at least, where a default belongs, and the default."""
-    for row in table("`[webhooks.NAME]`"):
-        yield {"webhooks": {"w": {"url": "https://example.com", "secret": SECRET}}}, "webhooks.w", written(row)
-    for heading, place in (("`[watcher]`", "watcher"), ("`[watcher.log]`", "watcher.log")):
+    for heading, least, place, column in places():
         for row in table(heading):
-            yield {"watcher": {"log": {}}}, place, written(row)
-    for name, least in LEAST.items():
-        for row in table(f'`type = "{name}"`'):
-            yield {"providers": {"p": least}}, "providers.p", written(row)
-        for heading, place in (("`[providers.NAME]`", "providers.p"), ("`[providers.NAME.poll]`", "providers.p.poll")):
-            for row in table(heading):
-                yield {"providers": {"p": {**least, "poll": {}}}}, place, written(row, column=name)
+            yield least, place, written(row, column=column or "default")
 
 
-def written(row: Mapping[str, str], *, column: str = "default") -> JsonValue:
+def written(row: Mapping[str, str], *, column: str) -> JsonValue:
     """Read a cell with a value as `{key: value}`; any other is no default."""
     cell = row[column]
     return tomllib.loads(f"{plain(row['key'])} = {plain(cell)}") if cell.startswith("`") else {}
@@ -188,3 +212,30 @@ def test_each_request_is_accepted_with_its_params(example: Block, tmp_path: Path
 
 def test_the_fields_of_a_request_are_all_there() -> None:
     assert {plain(row["field"]) for row in table("Watch requests")} == set(WatchRequest.model_fields)
+
+
+# --- samples ----------------------------------------------------------------------------------------------------
+
+OTHERS: list[type[BaseModel]] = [LogSection, FileSection, DirectorySection, NatsSection, RedisSection, Pace, Callbacks]
+LOGINS: list[type[BaseModel]] = [OpenAm, Auth0, Bearer, Header, Basic, OAuth2]
+SECTIONS = [WatcherSection, Webhook, *TYPES.values(), *OTHERS, *LOGINS]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_each_key_stands_in_a_sample(section: type[BaseModel]) -> None:
+    """In `watcher.toml`, set or behind a `#`, or in a configuration of the README."""
+    samples = "\n".join([(ROOT / "watcher.toml").read_text(), *(each.text for each in blocks("toml"))])
+    keys_and_tables = set(re.findall(r"\b\w+(?= *= )|(?<=\.)\w+(?=\]$)", samples, re.MULTILINE))
+    assert sorted(set(section.model_fields) - keys_and_tables) == []
+
+
+def test_each_section_that_the_sample_comments_out_loads(tmp_path: Path) -> None:
+    sample = (ROOT / "watcher.toml").read_text()
+    spelt = re.sub(r"^# (?=\[|  \w+ +=)", "", sample, flags=re.MULTILINE)
+    (tmp_path / "watcher.toml").write_text(spelt)
+    config = load(tmp_path / "watcher.toml", environ={}, resolve=False)
+    sections = set(re.findall(r"^# \[([\w.-]+)\]", sample, re.MULTILINE))
+    assert len(sections) == 8
+    assert {f"sources.{name}" for name in config.sources} | {f"providers.{name}" for name in config.providers} >= {
+        name for name in sections if name.count(".") == 1
+    }

@@ -8,6 +8,7 @@ import pytest
 from readme import ROOT, TEXT, blocks, plain, prose, table
 from typer.testing import CliRunner
 
+import watcher
 from watcher.cli import app
 from watcher.log import EVENTS, FAULT
 
@@ -72,5 +73,15 @@ def test_each_file_that_is_named_is_there() -> None:
 
 def test_each_target_of_make_is_one() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make (\w+)", "\n".join(block.text for block in blocks("sh")), re.MULTILINE):
+    for target in re.findall(r"^make ([\w-]+)", "\n".join(block.text for block in blocks("sh")), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_code_map_names_each_module_and_no_other() -> None:
+    package = ROOT / "watcher"
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", watcher.__doc__ or ""))
+    assert [name for name in sorted(named) if not (package / name).exists()] == []
+    modules = {path.name for path in package.glob("[a-z]*.py")} | {
+        f"{path.parent.name}/" for path in package.glob("*/__init__.py")
+    }
+    assert sorted(modules - named) == []
