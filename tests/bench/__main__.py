@@ -3,6 +3,7 @@
 `python -m bench fuzz` measures nothing: it gives each provider many more odd answers than the tests have time for.
 """
 
+import os
 import statistics
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,16 +14,20 @@ import structlog
 from bench import (
     changes,
     deliveries,
+    endtoend,
     fuzz,
     intake_file,
     intake_http,
     intake_nats,
     intake_redis,
     latency,
+    lateness,
     layers,
     many,
     polls,
+    unchanged,
     waiting,
+    workers,
 )
 from bench.peer import answering
 
@@ -45,11 +50,15 @@ MEASUREMENTS = {
 
 # They print in their own way.
 ALONE = {
+    "endtoend": endtoend.main,
     "fuzz": fuzz.main,
     "latency": latency.main,
+    "lateness": lateness.main,
     "layers": layers.main,
     "many": many.main,
+    "unchanged": unchanged.main,
     "waiting": waiting.main,
+    "workers": workers.main,
 }
 
 
@@ -61,6 +70,10 @@ def measure(call: Callable[[str], Awaitable[float]], url: str) -> float:
 def main() -> None:
     """Print the table, or what became of odd answers."""
     wanted = sys.argv[1:]
+    if "--help" in wanted:
+        print(f"{__doc__}\nby themselves: {', '.join(ALONE)}\nin the table: {', '.join(MEASUREMENTS)}")
+        return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     if len(wanted) == 1 and wanted[0] in ALONE:
         ALONE[wanted[0]]()
         return

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import anyio
 import uvloop
 
-from bench.peer import ANSWER, BODY, Answering
+from bench.peer import Answering, Peer
 from watcher.stores.sqlite import SqliteStore
 
 NUMBERS = (100_000, 1_000_000)
@@ -53,24 +53,20 @@ WATCHES = """
 THREE_DAYS = 3 * 86400 * 1_000_000
 
 
-class Noting(Answering):
-    """Answers, and notes when it was asked."""
+class Noting(Peer):
+    """Notes when it was asked."""
 
-    def __init__(self, asked: list[float]) -> None:
-        super().__init__(ANSWER % (len(BODY), BODY))
-        self._asked = asked
-
-    def data_received(self, data: bytes) -> None:
-        self._asked.append(time.monotonic())
-        super().data_received(data)
+    def reply(self, head: bytes) -> bytes:
+        self.noted.append(time.monotonic())
+        return self.answer
 
 
 @asynccontextmanager
 async def provider() -> AsyncIterator[tuple[int, list[float]]]:
-    asked: list[float] = []
-    server = await asyncio.get_running_loop().create_server(lambda: Noting(asked), "127.0.0.1", 0)
+    noting = Noting()
+    server = await asyncio.get_running_loop().create_server(lambda: Answering(noting), "127.0.0.1", 0)
     async with server:
-        yield server.sockets[0].getsockname()[1], asked
+        yield server.sockets[0].getsockname()[1], noting.noted
 
 
 async def measure(folder: Path, *, watches: int) -> str:
