@@ -3,7 +3,6 @@
 import base64
 import itertools
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 import anyio
 import orjson
+from tools import tool
 
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -44,7 +44,7 @@ PLACE = """
 def chromium(folder: Path) -> Iterator[str]:
     """Run one browser with an empty profile; yield where it is driven, and end it, and only it."""
     process = subprocess.Popen(
-        [shutil.which("chromium") or "chromium", *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+        [tool("chromium", package="chromium"), *FLAGS, f"--user-data-dir={folder}", "about:blank"],
         env={**os.environ, "HOME": str(folder)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ def pytest_configure() -> None:
     """Let tests write into memory if there is enough: a disk is slow to be sure, and no test pulls the plug."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    os.environ.pop("PYTHONUNBUFFERED", None)  # it hides what a program fails to write as it ends
 
 
 @pytest.hookimpl(optionalhook=True)

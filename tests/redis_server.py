@@ -1,7 +1,5 @@
 """A real `redis-server` for tests: on a free loopback port, with its own folder, ended by its own process."""
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,12 +9,9 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
-import pytest
 from redis.asyncio import Redis
+from tools import tool
 
-MISSING = (
-    "redis-server is not on PATH; the tests of the redis source need a real one (Debian: apt-get install redis-server)"
-)
 READY = b"Ready to accept connections"
 
 
@@ -37,11 +32,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def start(self) -> None:
-        program = shutil.which("redis-server")
-        if program is None and "CI" in os.environ:
-            pytest.fail(MISSING)
-        if program is None:  # there is no Redis on PyPI, and `make test` installs nothing that needs root
-            pytest.skip(MISSING)
+        program = tool("redis-server", package="redis-server")
         with self._log.open("wb") as log:
             self._process = await anyio.open_process([program, *self._options], stdout=log, stderr=subprocess.STDOUT)
         with anyio.fail_after(10):

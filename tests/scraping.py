@@ -1,11 +1,10 @@
 """Reading metrics as Prometheus does: samples by name and labels, as they are written; and which of them moved."""
 
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tools import tool
 
 from watcher import metrics
 
@@ -67,8 +66,6 @@ def families(text: str) -> dict[str, tuple[str, set[str]]]:
 
 def promtool(*arguments: str, text: str = "") -> tuple[int, str]:
     """Return what Prometheus' own tool says, and its exit status."""
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.fail("promtool is missing: apt-get install --no-install-recommends prometheus")
-    done = subprocess.run([found, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
+    command = [tool("promtool", package="prometheus"), *arguments]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout + done.stderr

@@ -13,8 +13,16 @@ state = "sqlite:{folder}/watcher.db"
 type = "d7"
 base_url = "{url}"
 token = "env:TOKEN"
+
+[webhooks.ops]
+url = "https://example.com/"
+unsigned = true
 """
 AUTH0 = """
+[webhooks.ops]
+url = "https://example.com/"
+unsigned = true
+
 [providers.ukg]
 type = "ukg"
 base_url = "https://tenant.example.com"
@@ -38,6 +46,14 @@ def desk(place: Path, *, given: str = "canary", **words: str) -> Desk:
 async def test_of_what_is_right_nothing_is_said(tmp_path: Path) -> None:
     done = await desk(tmp_path).run("check")
     assert (done.status, done.err, "canary" in done.out) == (0, "", False)
+
+
+async def test_that_nobody_is_told_is_warned_of(tmp_path: Path) -> None:
+    made = desk(tmp_path)
+    made.config.write_text(made.config.read_text().partition("[webhooks.ops]")[0])
+    done = await made.run("check")
+    warning = "warning: webhooks: there is no [webhooks.NAME], so nobody is told of what changes\n"
+    assert (done.status, done.err) == (0, warning)
 
 
 async def test_a_folder_for_the_store_that_is_not_there_is_warned_of(tmp_path: Path) -> None:

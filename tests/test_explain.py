@@ -27,6 +27,7 @@ from watcher.stores.sqlite import SqliteStore
 CONFIG = """
 [watcher]
 state = "sqlite:watcher.db"
+listen = ""
 
 [providers.d7]
 type = "d7"

@@ -149,7 +149,7 @@ async def test_a_name_for_use_inside_is_not_even_looked_up(name: str) -> None:
         ([], NoAnswer(Fault.DNS, "the name has no address")),
         (socket.gaierror(socket.EAI_NONAME, "unknown"), NoAnswer(Fault.DNS, "unknown")),
         (socket.gaierror(socket.EAI_AGAIN, "no resolver"), NoAnswer(Fault.LOCAL, "no resolver")),
-        (OSError(24, "no handles"), NoAnswer(Fault.LOCAL, "no handles")),
+        (OSError(24, "no handles"), NoAnswer(Fault.LOCAL, "Too many open files")),
     ],
 )
 async def test_a_name_without_an_address_is_not_called_blocked(found: list[str] | OSError, expected: NoAnswer) -> None:

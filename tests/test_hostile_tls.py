@@ -14,6 +14,7 @@ from attempting import LATE, attempt, what, why
 from raw_server import answer, listening
 
 from watcher.core.wire import Fault
+from watcher.transport.tls import tls_context
 
 AUTHORITY = trustme.CA()
 
@@ -27,7 +28,7 @@ def server_side(
 
 
 def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = tls_context()
     AUTHORITY.configure_trust(context)
     return context
 

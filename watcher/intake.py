@@ -136,10 +136,11 @@ class Intake:
         try:
             await self._follow()
         except OSError as error:
+            why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             if self.down is None:
-                log.warning("source.down", source=self._name, error=str(error))
+                log.warning("source.down", source=self._name, error=why)
             since = self.down.since if self.down else self.desk.clock.now()
-            self.down = Down(since, str(error))
+            self.down = Down(since, why)
         except StoreError as error:  # what was not acknowledged comes again
             log.warning("store.slow", source=self._name, error=str(error))
         else:

@@ -54,6 +54,8 @@ def doubts(config: Config) -> Iterator[str]:
     state = config.watcher.state
     if isinstance(state, SqliteFile) and not state.path.parent.is_dir():
         yield f"watcher.state: {state.path.parent}: there is no such folder here, and nobody makes it"
+    if not config.webhooks and config.callbacks is None:
+        yield "webhooks: there is no [webhooks.NAME], so nobody is told of what changes"
     for name, provider in config.providers.items():
         for key, url in _urls(provider.model_dump()):
             if (parts := urlsplit(url)).scheme == "http" and not is_loopback(parts.hostname or ""):

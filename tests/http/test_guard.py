@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from http_api import ANY, REQUEST, Served, api, problem
+from nats_server import free_port
 
 from watcher.core.secret import Secret
 from watcher.http.address import Tcp, Unix
@@ -100,7 +101,7 @@ async def test_a_unix_socket_is_asked_under_any_name(tmp_path: Path) -> None:
 
 
 async def test_the_name_that_we_listen_on_is_ours(tmp_path: Path) -> None:
-    async with api(tmp_path, address=Tcp("LOCALHOST", 0)) as served:
+    async with api(tmp_path, address=Tcp("LOCALHOST", free_port())) as served:
         assert await statuses(served, ["localhost:1", "evil.example"]) == [200, 421]
 
 

@@ -3,6 +3,7 @@
 What a command needs beyond typer is imported inside it, so that `watcher --help` is there at once.
 """
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -89,4 +90,5 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # such as of a full disk, where the output goes to a file
         sys.stderr.write(f"watcher: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries to write again as it ends
         sys.exit(1)

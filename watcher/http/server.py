@@ -1,6 +1,8 @@
 """The loop: serving the API at one address, with bounds on connections, heads and time."""
 
 import asyncio
+import os
+import socket
 from http import HTTPStatus
 
 import anyio
@@ -49,7 +51,7 @@ class HttpServer:
             self._listening = await self._listen()
         except OSError as error:
             await self._runner.cleanup()
-            raise WatcherError(f"watcher.listen: cannot listen on {self._address}: {error.strerror or error}") from None
+            raise WatcherError(f"watcher.listen: cannot listen on {self._address}: {_why(error)}") from None
 
     async def _listen(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -132,6 +134,13 @@ class _Connection(web.RequestHandler):
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
         """Write none: what a request did is logged where it is done."""
+
+
+def _why(error: OSError) -> str:
+    """Say it in the system's words, for asyncio's repeat the address."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 class _Full(asyncio.Protocol):

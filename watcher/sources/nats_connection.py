@@ -142,6 +142,7 @@ def _trust(section: NatsSection) -> ssl.SSLContext:
         path.open("rb").close()  # its error names the file, and OpenSSL's does not
     try:
         trust = ssl.create_default_context(cafile=section.ca_file)
+        trust.minimum_version = ssl.TLSVersion.TLSv1_2  # which Debian's Python leaves to OpenSSL
         if section.client_cert:
             # The password is "", or OpenSSL would ask for one at the terminal.
             trust.load_cert_chain(section.client_cert, section.client_key, password=str)

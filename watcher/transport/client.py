@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from anyio import to_thread
 from yarl import URL
 
 from watcher.core.addresses import Guard
@@ -25,6 +26,7 @@ from watcher.transport.connector import MOST_HEADERS, TimedConnector, plain_sock
 from watcher.transport.faults import EXPECTED, UnusableError, no_answer
 from watcher.transport.guarded import GuardedResolver, check_url, guarded_sockets
 from watcher.transport.plain import PlainRequest
+from watcher.transport.tls import tls_context
 from watcher.transport.trail import Trail, current
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -55,12 +57,14 @@ async def open_transport(
     sockets: aiohttp.SocketFactoryType = plain_socket
     if guard:
         names, sockets = GuardedResolver(names, guard=guard), guarded_sockets(guard)
+    if tls is None:
+        tls = await to_thread.run_sync(tls_context)
     connector = partial(
         TimedConnector if glance is not None else aiohttp.TCPConnector,
         limit=0,
         resolver=names,
         socket_factory=sockets,
-        ssl=tls or True,
+        ssl=tls,
         use_dns_cache=guard is None,
         ttl_dns_cache=DNS_SECONDS,
     )

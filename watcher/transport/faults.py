@@ -51,10 +51,10 @@ def no_answer(error: Exception) -> NoAnswer:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, BlockedError):
         return NoAnswer(Fault.BLOCKED, str(cause))
-    if isinstance(cause, aiohttp.ClientOSError):  # its words hold the whole URL
-        return NoAnswer(_fault(cause), os.strerror(cause.errno) if cause.errno else "the connection broke")
-    if isinstance(cause, OSError):
+    if isinstance(cause, socket.gaierror | ssl.SSLError):  # whose numbers are not the system's
         return NoAnswer(_fault(cause), cause.strerror or str(cause))
+    if isinstance(cause, OSError):  # its own words hold the whole URL, or a call of Python's
+        return NoAnswer(_fault(cause), os.strerror(cause.errno) if cause.errno else "the connection broke")
     if isinstance(cause, ValueError):
         return NoAnswer(Fault.GARBAGE, "the request cannot be sent as it is written")
     return NoAnswer(Fault.CONNECTION, type(error).__name__)
