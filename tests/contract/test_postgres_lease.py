@@ -14,8 +14,9 @@ from store_values import (
 )
 from workers import as_held_by, in_balance, two
 
-from watcher.core.errors import LeaseLostError
+from watcher.core.errors import LeaseLostError, StoreError
 from watcher.core.lease import SHARDS
+from watcher.stores.postgres import PostgresStore
 from watcher.stores.postgres_lease import extend
 
 
@@ -164,3 +165,26 @@ async def test_who_leaves_has_no_share_any_more_and_others_take_what_it_lets_go_
     assert (await one.renew(is_leaving=True)).epochs.keys() == frozenset(range(100, SHARDS))
     await one.release(range(100, SHARDS))
     assert (await two.renew()).share == 1
+
+
+async def stopped_amid_a_renewal(worker: PostgresStore, *, until: anyio.Event) -> None:
+    """Begin a renewal, and as after a SIGSTOP do nothing more."""
+    async with worker._leaser.transaction() as db:
+        await extend(db, worker._worker)
+        await until.wait()
+
+
+async def test_who_stops_amid_a_renewal_keeps_nobody_waiting_for_longer_than_its_lease(
+    backend: PostgresBackend,
+) -> None:
+    backend.lease = timedelta(seconds=1.5)
+    one, other = await backend.store("one"), await backend.store("other")
+    await one.lease()
+    renewed = anyio.Event()
+    stopped = asyncio.create_task(stopped_amid_a_renewal(one, until=renewed))
+    await anyio.sleep(0.1)
+    with anyio.fail_after(backend.lease.total_seconds()):
+        await other.lease()
+    renewed.set()
+    with pytest.raises(StoreError):
+        await stopped

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Self, TypeVar
 
 from watcher import metrics
@@ -14,7 +15,7 @@ from watcher.core.intent import Intent, Replay, Switch
 from watcher.core.lease import STEWARDS, Lease, News, shard_of
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
-from watcher.stores.postgres_connection import Database, PostgresConnection
+from watcher.stores.postgres_connection import LONGEST_IDLE, Database, PostgresConnection
 from watcher.stores.postgres_endpoints import find, keep, know, read_endpoints
 from watcher.stores.postgres_intents import read_intents, write_intent
 from watcher.stores.postgres_lanes import loosen
@@ -74,8 +75,10 @@ class PostgresStore:
             StoreError: it cannot be reached or used, or a newer version wrote it.
 
         """
-        name, heard = f"watcher {worker}", Heard()
-        writer = PostgresConnection(url, name=name, schema=schema, mode="READ WRITE")
+        heard = Heard()
+        connection = partial(PostgresConnection, url, name=f"watcher {worker}", schema=schema)
+        idle = min(lease / 3, LONGEST_IDLE)  # or others could not take over by when it is over
+        writer = connection(mode="READ WRITE", idle=idle)
         try:
             await migrate(writer, schema=schema)
         except BaseException:
@@ -84,8 +87,8 @@ class PostgresStore:
         return cls(
             Worker(worker, secrets.token_hex(16), lease),
             writer=writer,
-            reader=PostgresConnection(url, name=name, schema=schema, mode="READ ONLY"),
-            leaser=PostgresConnection(url, name=name, schema=schema, mode="READ WRITE", heard=heard.add),
+            reader=connection(mode="READ ONLY"),
+            leaser=connection(mode="READ WRITE", idle=idle, heard=heard.add),
             heard=heard,
         )
 

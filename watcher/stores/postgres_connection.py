@@ -6,6 +6,7 @@ what is set is set for one transaction.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,13 +17,14 @@ from watcher.core.errors import StoreError
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 15.0
+_MS = timedelta(milliseconds=1)
 REST = 0.5  # after a connection that could not be made, so that nobody hammers a server that is down
 
-# A process that was stopped amid a transaction must not hold its locks for long.
+LONGEST_IDLE = timedelta(seconds=5)  # a process that was stopped amid a transaction must not hold its locks for long
 BEGIN = """
     BEGIN {mode};
     SET LOCAL search_path = {schema};
-    SET LOCAL idle_in_transaction_session_timeout = '5s';
+    SET LOCAL idle_in_transaction_session_timeout = '{idle:.0f}ms';
     SET LOCAL lock_timeout = '10s'
 """
 
@@ -43,9 +45,11 @@ class PostgresConnection:
         schema: str,
         mode: Literal["READ WRITE", "READ ONLY"],
         heard: Callable[[str], None] | None = None,
+        idle: timedelta = LONGEST_IDLE,
     ) -> None:
         """Note where to connect to; `name` is shown to people who look at the server.
 
+        The server ends a transaction in which nothing happens for longer than `idle`.
         `heard` is called with what is notified on the channel of the schema's name, at any time while it is connected.
         """
         self.place = place(url)
@@ -54,7 +58,7 @@ class PostgresConnection:
         self._url = url
         self._name = name
         isolation = "READ COMMITTED" if mode == "READ WRITE" else "REPEATABLE READ"
-        self._begin = BEGIN.format(mode=f"ISOLATION LEVEL {isolation} {mode}", schema=schema)
+        self._begin = BEGIN.format(mode=f"ISOLATION LEVEL {isolation} {mode}", schema=schema, idle=idle / _MS)
         self._turn = anyio.Lock()
         self._db: Database | None = None
         self._rest_until = 0.0
