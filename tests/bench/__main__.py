@@ -36,6 +36,7 @@ MEASUREMENTS = {
     "unchanged polls": (polls.ours, polls.bare, "bare aiohttp GET loop"),
     "durable signed deliveries": (deliveries.ours, deliveries.bare, "bare aiohttp POST loop, signed"),
     "durable changes": (changes.ours, changes.bare, "bare sqlite3, one update and two inserts"),
+    "durable changes, PostgreSQL": (changes.ours_postgres, changes.bare_postgres, "bare asyncpg, the same in lists"),
     "intake: file": (intake_file.file, intake_file.bare_file, "a loop over the file's lines"),
     "intake: directory": (intake_file.directory, intake_file.bare_directory, "list, read, rename"),
     "intake: nats": (intake_nats.ours, intake_nats.bare, "the same source without a store"),

@@ -12,6 +12,7 @@ from watcher.core.model import Observation, Seen, State, Step, Watch
 from watcher.core.request import WatchRequest
 from watcher.core.rows import Arrival
 from watcher.core.schedule import Pace
+from watcher.ports import Store
 from watcher.stores.sqlite import SqliteStore
 
 TERMS = Terms(Pace(min="1s", max="5m"), timedelta(seconds=60), timedelta(minutes=5))
@@ -22,19 +23,24 @@ async def store_of(watches: int) -> AsyncIterator[SqliteStore]:
     """Open a store, owned, with so many open watches of `d7`."""
     with TemporaryDirectory() as folder:
         store = await SqliteStore.open(Path(folder, "watcher.db"))
-        await store.lease()
-        now = datetime.now(UTC)
-        for first in range(0, watches, 1000):
-            requests = [
-                WatchRequest(id=f"w{n}", provider="d7", params={"request_id": "r"})
-                for n in range(first, min(first + 1000, watches))
-            ]
-            made = [begin(one, uid=one.watch_id, now=now, deadline=timedelta(days=3)) for one in requests]
-            await store.add([Arrival("bench", watch.id, b"", watch=watch) for watch in made])
         try:
+            await fill(store, watches)
             yield store
         finally:
             await store.close()
+
+
+async def fill(store: Store, watches: int) -> None:
+    """Own a store that is new, and add so many open watches of `d7`."""
+    await store.lease()
+    now = datetime.now(UTC)
+    for first in range(0, watches, 1000):
+        requests = [
+            WatchRequest(id=f"w{n}", provider="d7", params={"request_id": "r"})
+            for n in range(first, min(first + 1000, watches))
+        ]
+        made = [begin(one, uid=one.watch_id, now=now, deadline=timedelta(days=3)) for one in requests]
+        await store.add([Arrival("bench", watch.id, b"", watch=watch) for watch in made])
 
 
 def changed(watch: Watch, *, to: tuple[str, ...]) -> Step:
