@@ -19,7 +19,8 @@ were told. The rest, from the signal to the socket:
 - in: `sources/`, `room.py` (is there room for more?), `feed.py` (what is new in the store), `wanted.py` (what commands
   want of us)
 - polls: `rota.py` says whose turn it is, `ask.py` makes one, `tokens.py` keeps the login, `record.py` commits and logs
-  what it changed, `notices.py` what became of the account, `lately.py` remembers what nobody stores
+  what it changed, `poll_log.py` logs the rest, `notices.py` tells what became of the account, `lately.py` remembers
+  what nobody stores
 - deliveries: `core/webhook.py` says what one means, `core/outlet.py` when a webhook may be sent to. `outbox.py` has a
   pump for each webhook, `origins.py` those of callbacks; `at_hand.py` is what one has fetched, `attempt.py` one POST,
   `posting.py` how it leaves

@@ -1,6 +1,5 @@
 """The loop: schedule → provider → advance → store. One `Poller` for each account; no decision is made here."""
 
-import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -22,8 +21,9 @@ from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
 from watcher.core.rows import Opened
 from watcher.core.schedule import Rhythm
 from watcher.hold import Hold
-from watcher.lately import Lately, Outlook, word_for
+from watcher.lately import Lately, Outlook
 from watcher.notices import Notices, left
+from watcher.poll_log import PollLog, detail
 from watcher.ports import Clock, Provider, Store, Transport
 from watcher.record import Recorder
 from watcher.rota import Rota
@@ -31,12 +31,10 @@ from watcher.rota import Rota
 AFTER_A_FAULT = timedelta(seconds=30)
 IN_ORDER = 1e-6  # seconds between new watches that come together
 LONGEST_NAP = 2.0
-MOST_WORDS = 100
 STALL = 30.0
 SWEEP_EVERY = 10.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-records = logging.getLogger()  # has the level that ours has, and knows it at once
 
 
 class Poller:
@@ -76,9 +74,9 @@ class Poller:
         self._newest_due = 0.0
         self._lately = Lately()
         self._meter = metrics.ProviderMeter(name)
+        self._log = PollLog(name)
         self._turn = anyio.Lock()
         self._bell = Bell()
-        self._unknown: set[str] = set()
         self._swept_at = -SWEEP_EVERY
         self._stopping = False
         self._turned_at = clock.monotonic()
@@ -216,8 +214,7 @@ class Poller:
         polled = await self._asker.poll(orjson.loads(entry.params), digest=usable)
         now = self._clock.monotonic()
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
-        if records.isEnabledFor(logging.DEBUG):
-            self._tell(entry, outcome, seconds=now - started)
+        self._log.done(entry.id, outcome, seconds=now - started)
         self._lately.keep(entry.uid, outcome, polled.answer, at=asked_at + timedelta(seconds=now - started))
         self._note(entry, outcome, asked_at=started, now=now)
         is_change = False
@@ -235,7 +232,7 @@ class Poller:
         """Record what is new, also while we stop; say whether a watch changed."""
         with anyio.CancelScope(shield=True):
             outcome = polled.outcome if isinstance(polled, Answered) else None
-            await self._notices.tell(watches=self.open.total(), error=_detail(outcome))
+            await self._notices.tell(watches=self.open.total(), error=detail(outcome))
             if isinstance(polled, Answered):
                 return await self._record(entry, polled, epoch=epoch)
         self._push(entry, due=self._clock.monotonic() + self._pace(entry))
@@ -245,7 +242,7 @@ class Poller:
         """Let the gate know what a poll brought, and the log if the whole account is paused for it."""
         paused = self._gate.note(entry.uid, outcome, watches=self.open.total(), asked_at=asked_at, now=now)
         if paused is not None and isinstance(outcome, Throttled):
-            log.warning("provider.throttled", provider=self._name, status=outcome.http_status, wait_s=paused)
+            self._log.throttled(outcome, seconds=paused)
 
     async def _record(self, entry: Entry, polled: Answered, *, epoch: int | None) -> bool:
         """Store what a poll brought, if anything is new, and schedule the next; say whether anything was.
@@ -268,9 +265,9 @@ class Poller:
             is_alone=self._gate.reason is None,
         )
         if step.writes:
-            await self._recorder.commit(before, step, error=_detail(polled.outcome))
+            await self._recorder.commit(before, step, error=detail(polled.outcome))
         if isinstance(polled.outcome, Seen):
-            self._name_unknown(polled.outcome.observation.unknown)
+            self._log.unknown(polled.outcome.observation.unknown)
         self._rota.close(entry)
         if step.wait is not None:
             state = step.watch.state if step.writes else watch.state
@@ -300,19 +297,3 @@ class Poller:
             dice=random.random(),  # noqa: S311  # spreads polls
             not_before=entry.not_before,
         )
-
-    def _tell(self, entry: Entry, outcome: Final | None, *, seconds: float) -> None:
-        took, word = round(seconds * 1000, 1), word_for(outcome)
-        error = _detail(outcome)
-        log.debug("poll.done", provider=self._name, watch=entry.id, outcome=word, duration_ms=took, error=error)
-
-    def _name_unknown(self, words: tuple[str, ...]) -> None:
-        for word in set(words) - self._unknown:
-            if len(self._unknown) < MOST_WORDS:
-                self._unknown.add(word)
-                log.warning("status.unknown", provider=self._name, status=word[:100])
-
-
-def _detail(outcome: Final | None) -> str | None:
-    """Return what an outcome says of itself beside its kind, if anything."""
-    return getattr(outcome, "detail", None) or None

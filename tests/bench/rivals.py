@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from hashlib import blake2b
+from itertools import cycle
 
 import aiohttp
 import uvloop
@@ -18,12 +19,13 @@ from watcher.transport import open_transport
 WITHIN = timedelta(seconds=15)
 
 
-async def bare(url: str) -> None:
-    """Ask for the same again and again, so many at a time."""
+async def bare(url: str, *, watches: int) -> None:
+    """Ask for one after the other, and begin again; so many at a time."""
+    numbers = cycle(range(watches))
 
     async def ask(session: aiohttp.ClientSession) -> None:
         while True:
-            async with session.get(f"{url}/report/v1/message-log/r", headers=HEADERS) as answer:
+            async with session.get(f"{url}/report/v1/message-log/r{next(numbers)}", headers=HEADERS) as answer:
                 await answer.read()
 
     timeout = aiohttp.ClientTimeout(total=WITHIN.total_seconds())

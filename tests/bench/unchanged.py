@@ -122,7 +122,7 @@ def prepare(folder: Path, *, state: str = "sqlite:watcher.db") -> None:
 @contextmanager
 def bare(provider: str) -> Iterator[Running]:
     """Ask and do nothing else."""
-    with rivals.elsewhere(partial(rivals.bare, provider)) as process:
+    with rivals.elsewhere(partial(rivals.bare, provider, watches=WATCHES)) as process:
         yield Running(process)
 
 
