@@ -35,7 +35,7 @@ from watcher.sources.nats import NatsSection
 from watcher.sources.redis import RedisSection
 
 PLACES = (Path("watcher.toml"), Path("/etc/watcher/watcher.toml"))
-SHORTEST_LEASE = timedelta(seconds=1)  # it is renewed three times as often, over a network
+SHORTEST_LEASE = timedelta(seconds=1)  # it is renewed six times while it lasts, over a network
 PINNED = ("state", "listen", "api_token", "worker", "lease")  # keys of [watcher] that only a restart changes
 
 

@@ -47,8 +47,8 @@ class Outlook:
     last_answer: LastAnswer | None = None
 
 
-# When, what it meant (None: unchanged), its status and body if it was one; made readable only for those who ask.
-_Kept: TypeAlias = tuple[datetime, Final | None, int | None, bytes, bool]
+# When, the word for what it meant, status, why, body; not the outcome, which may be larger than its answer.
+_Kept: TypeAlias = tuple[datetime, str, int | None, str | None, bytes, bool]
 
 
 class Lately:
@@ -60,7 +60,7 @@ class Lately:
     def keep(self, uid: str, outcome: Final | None, answer: Response | NoAnswer | None, *, at: datetime) -> None:
         """Keep how a poll ended (None: unchanged); the oldest one is forgotten for it."""
         self._answers.pop(uid, None)
-        self._answers[uid] = (at, outcome, *_beginning(answer))
+        self._answers[uid] = _kept(outcome, answer, at=at)
         if len(self._answers) > MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
 
@@ -80,21 +80,15 @@ class Lately:
             paused_until=later(gate.paused(now=now)),
             down=gate.reason,
             failures=entry.trouble.polls if entry and entry.trouble else 0,
-            last_answer=_shown(self._answers[uid]) if uid in self._answers else None,
+            last_answer=LastAnswer(*self._answers[uid]) if uid in self._answers else None,
         )
 
 
-def _beginning(answer: Response | NoAnswer | None) -> tuple[int | None, bytes, bool]:
-    if not isinstance(answer, Response):
-        return None, b"", True
-    return answer.status, answer.body[:MOST_BODY], len(answer.body) <= MOST_BODY
-
-
-def _shown(kept: _Kept) -> LastAnswer:
-    at, outcome, status, body, is_whole = kept
-    if status is None:
-        status = getattr(outcome, "http_status", None)
-    return LastAnswer(at, word_for(outcome), status, getattr(outcome, "detail", None) or None, body, is_whole)
+def _kept(outcome: Final | None, answer: Response | NoAnswer | None, *, at: datetime) -> _Kept:
+    word, why = word_for(outcome), getattr(outcome, "detail", None) or None
+    if isinstance(answer, Response):
+        return at, word, answer.status, why, answer.body[:MOST_BODY], len(answer.body) <= MOST_BODY
+    return at, word, getattr(outcome, "http_status", None), why, b"", True
 
 
 def word_for(outcome: Final | None) -> str:

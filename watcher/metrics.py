@@ -1,7 +1,7 @@
 """Every metric, once: its name, its labels and what it tells; and the text that Prometheus reads.
 
-No loop and no decision: the loops count as they go, and say at a scrape how things stand. A label is the name of a
-section or one of our own words, never anything that a request or an answer brought.
+No decision, and no loop but the one that measures the event loop: the others count as they go, and say at a scrape how
+things stand. A label is the name of a section or one of our own words, never what a request or an answer brought.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -93,8 +93,9 @@ class Origins:
         self._most = most
         self._turns: dict[str, _Turn] = {}
         self._queue: dict[str, None] = {}
-        self._later: set[str] = set()
+        self._later: dict[str, float] = {}  # until when
         self._alarms: list[tuple[float, str]] = []
+        self._rings_at: dict[str, float] = {}  # when the first alarm of each does
         self._opening = anyio.Lock()
         self._is_news = True  # something may wait for whomever
         self._must_ask_all = False  # also those that wait for a later time
@@ -133,7 +134,7 @@ class Origins:
 
     def wake(self, name: str) -> None:
         """Say that something may wait for an origin since just now."""
-        self._later.discard(name)
+        self._later.pop(name, None)
         if name in self._turns:
             self._turns[name].pump.wake()
         else:
@@ -195,8 +196,11 @@ class Origins:
         """Wake those whose time has come."""
         while self._alarms and self._alarms[0][0] <= self._turned_at:
             _, name = heapq.heappop(self._alarms)
-            if name in self._later:
+            self._rings_at.pop(name, None)
+            if self._later.get(name, inf) <= self._turned_at:
                 self.wake(name)
+            elif name in self._later:  # it was put off once more
+                self._set_alarm(name)
 
     def _make_room(self) -> None:
         """Tell pumps to give way: those that were idle for long, and as many as others wait for, the oldest first."""
@@ -266,8 +270,15 @@ class Origins:
         """Put an origin off until something may be sent to it again."""
         wait = await self._wait(name)
         if wait is not None:
-            self._later.add(name)
-            heapq.heappush(self._alarms, (self._clock.monotonic() + wait, name))
+            self._later[name] = self._clock.monotonic() + wait
+            self._set_alarm(name)
+
+    def _set_alarm(self, name: str) -> None:
+        """Be called when it is time, or a moment later; one that rings before that is enough."""
+        at = self._later[name]
+        if at < self._rings_at.get(name, inf) - MOMENT:
+            self._rings_at[name] = at
+            heapq.heappush(self._alarms, (at, name))
 
     async def _wait(self, name: str) -> float | None:
         """Return in how many seconds something may be sent to an origin; None if nothing waits, or it is disabled."""

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,6 +32,7 @@ AFTER_A_FAULT = timedelta(seconds=30)
 IN_ORDER = 1e-6  # seconds between new watches that come together
 LONGEST_NAP = 2.0
 STALL = 30.0
+SOME = 1000  # watches that are ended together
 SWEEP_EVERY = 10.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -156,21 +157,24 @@ class Poller:
 
     async def _work(self) -> None:
         while isinstance(entry := self._take(), Entry) or (entry := await self._next()) is not None:
-            try:
-                await self._poll(entry)
-            except StoreError:  # or a cancellation was faster: then `end` takes it off
-                self._schedule(replace(entry, digest=None), self._terms.pace.min)
-            except Exception:  # a bug in one watch stays with that watch
-                log.exception("daemon.fault", provider=self._name, watch=entry.id)
-                self._schedule(replace(entry, digest=None), max(AFTER_A_FAULT, self._terms.pace.max))
-            finally:
-                self._rota.finish(entry)
+            await self._see_to(entry, self._poll)
+
+    async def _see_to(self, entry: Entry, work: Callable[[Entry], Awaitable[None]]) -> None:
+        try:
+            await work(entry)
+        except StoreError:  # or a cancellation was faster: then `end` takes it off
+            self._schedule(replace(entry, digest=None), self._terms.pace.min)
+        except Exception:  # a bug in one watch stays with that watch
+            log.exception("daemon.fault", provider=self._name, watch=entry.id)
+            self._schedule(replace(entry, digest=None), max(AFTER_A_FAULT, self._terms.pace.max))
+        finally:
+            self._rota.finish(entry)
 
     async def _next(self) -> Entry | None:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
         async with self._turn:  # one of them waits for all
             while isinstance(taken := self._take(), float):
-                if self._gate.is_closed(now=self._turned_at):
+                if self._turned_at >= self._swept_at + SWEEP_EVERY and self._gate.is_closed(now=self._turned_at):
                     await self._expire_late(self._turned_at)
                 await self._bell.wait(at_most=taken)
             return taken
@@ -188,15 +192,12 @@ class Poller:
         return min(wait, LONGEST_NAP)
 
     async def _expire_late(self, now: float) -> None:
-        """End what passes its deadline while nobody may ask; seldom, because it looks at every watch."""
-        if now < self._swept_at + SWEEP_EVERY:
-            return
-        self._swept_at = now
-        for entry in self._rota.take_late(now=self._clock.now()):
-            try:
-                await self._expire(entry)
-            except StoreError:
-                self._schedule(entry, self._terms.pace.min)
+        """End some of those that pass their deadline while nobody may ask; the rest at the next nap."""
+        late = self._rota.take_late(now=self._clock.now(), at=now, limit=SOME)
+        self._swept_at = now if len(late) < SOME else -SWEEP_EVERY  # seldom, because it looks at every watch
+        async with anyio.create_task_group() as ending:  # together, so that they share disk writes
+            for entry in late:
+                ending.start_soon(self._see_to, entry, self._expire)
 
     async def _expire(self, entry: Entry) -> None:
         watch = await self._store.watch(entry.uid)

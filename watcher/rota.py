@@ -49,7 +49,8 @@ class Rota:
         What is not ours any more is closed: `enter` brings it once more if it is ours again.
         """
         if entry.uid in self._left or not self._hold.has(entry.uid):
-            self.close(entry)
+            if not self._agenda.forget(entry.uid):  # or `end` has counted it already
+                self.close(entry)
             return False
         return self._agenda.push(entry, due=due)
 
@@ -65,13 +66,18 @@ class Rota:
         return entry
 
     def finish(self, entry: Entry) -> None:
-        """Know that its poll is over."""
+        """Know that its poll, or its end, is over."""
         del self._asking[entry.uid]
         self._left.discard(entry.uid)
 
-    def take_late(self, *, now: datetime) -> list[Entry]:
-        """Take off all whose deadline has passed, due or not. Looks at every watch."""
-        return self._agenda.take_late(now=now)
+    def take_late(self, *, now: datetime, at: float, limit: int) -> list[Entry]:
+        """Take off so many of those whose deadline has passed, due or not, as if they were asked. Looks at every watch.
+
+        `at` is the monotonic second.
+        """
+        late = self._agenda.take_late(now=now, limit=limit)
+        self._asking.update({entry.uid: (entry, at) for entry in late})
+        return late
 
     def follow(self) -> None:
         """Let go of what is not held any more."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
-from watcher.core.errors import StaleWatchError, StoreError
+from watcher.core.errors import LeaseLostError, StaleWatchError, StoreError
 from watcher.core.intent import Cancel, Intent, Replay, Switch
 from watcher.core.lifecycle import cancel
 from watcher.core.model import Watch
@@ -39,7 +39,7 @@ class Wanted:
         self._replayed_at: dict[int, float] = {}
 
     async def carry_out_all(self, intents: Sequence[Intent]) -> bool:
-        """Carry out all together, so that they share disk writes; say whether none is worth another look at once.
+        """Carry out all together, so that they share disk writes; False if any must be looked at anew, at once.
 
         Raises:
             StoreError: the first of those that met one.
@@ -48,15 +48,18 @@ class Wanted:
         failures: list[StoreError] = []
         done: list[bool] = []
 
-        async def attempt(intent: Intent) -> None:
+        async def attempt(*in_order: Intent) -> None:
             try:
-                done.append(await self.carry_out(intent))
+                done.extend([await self.carry_out(intent) for intent in in_order])
             except StoreError as error:
                 failures.append(error)
 
+        switches = [intent for intent in intents if isinstance(intent, Switch)]
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attempt, *switches)  # of two the last word holds, also where the first one fails
             for intent in intents:
-                tasks.start_soon(attempt, intent)
+                if not isinstance(intent, Switch):
+                    tasks.start_soon(attempt, intent)
         if failures:
             raise failures[0]
         return all(done)
@@ -85,6 +88,8 @@ class Wanted:
         forget = self._ending(watch)
         try:
             await self._recorder.commit(watch, cancel(watch, now=self._clock.now(), intent=intent.id))
+        except LeaseLostError:  # it is others' to end
+            return True
         except StaleWatchError:
             return False
         forget()

@@ -7,6 +7,7 @@ from virtual import VirtualClock
 from worlds import Polling, cancel, log_of, turning
 
 from watcher.core.errors import StaleWatchError
+from watcher.core.intent import Switch
 from watcher.core.model import Ending, Watch
 
 
@@ -228,3 +229,16 @@ async def test_the_feed_turns_while_there_is_nothing_new(store: SpiedStore, cloc
         assert world.feed.is_turning
     await anyio.sleep(300)
     assert not world.feed.is_turning
+
+
+async def test_of_two_switches_the_last_word_holds_also_where_the_first_one_failed(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = Polling(store, clock)
+    await store.endpoint("ops", ordered=True)
+    for on in (False, True):
+        await store.want(Switch(0, "ops", on=on))
+    store.fail("done", times=1)
+    async with turning(world.feed):
+        await anyio.sleep(3)
+    assert ((await store.endpoint("ops", ordered=True)).disabled, await store.intents()) == (None, [])

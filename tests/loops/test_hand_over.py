@@ -178,3 +178,37 @@ async def test_bytes_that_are_known_here_may_be_news_after_others_had_the_watch(
         await anyio.sleep(70)
         after, again = await known_of(world, f"uid-{one}")
         assert (after > before + 1, again) == (True, status)
+
+
+async def test_what_is_cancelled_while_it_is_asked_and_then_handed_over_is_counted_off_once(world: World) -> None:
+    one, other, *_ = MINE
+    await world.follow(one, other)
+    world.transport.script(one, log_of(one, "sent", takes=10))
+    async with turning(*world.loops):
+        await anyio.sleep(1)
+        await cancel(world.store, one)
+        await anyio.sleep(1)
+        world.take([])
+        await anyio.sleep(15)
+    assert world.pollers["d7"].open.total() == 0
+
+
+async def test_what_expires_while_its_shard_goes_and_comes_back_is_asked_once_at_a_time(world: World) -> None:
+    names = MINE[:6]
+    await world.follow(*names, deadline=timedelta(seconds=60))
+    world.transport._otherwise = lambda _: Answer(429, headers={"retry-after": "70"})
+    async with turning(*world.loops):
+        await anyio.sleep(58)
+        world.sharing.slow["watch"] = 1.0
+        while not world.sharing.calls["commit"]:
+            await anyio.sleep(0.1)
+        await anyio.sleep(0.2)
+        world.take([])
+        world.take(OURS)
+        await world.feed.gain(OURS)
+        world.sharing.fail("commit", times=3)
+        await anyio.sleep(10)
+        world.sharing.slow.clear()
+        world.transport._otherwise = lambda request: log_of(request.url.rpartition("/")[2], "sent", takes=3)
+        await anyio.sleep(60)
+    assert (world.feed.open, world.pollers["d7"].open.total()) == (0, 0)

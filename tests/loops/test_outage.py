@@ -271,3 +271,30 @@ async def test_an_account_that_fails_mostly_does_not_come_and_go_all_the_time_an
     assert 1 <= len(told) // 2 <= 8
     assert await ill.endings(*names) == {Ending.SUCCEEDED: 50}
     assert most_in_a_second(ill.asked(0, HEALED_AT + 600)) <= BURST + RATE
+
+
+async def test_very_many_watches_that_expire_while_their_account_is_down_hold_up_nobody(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world, back = Polling(store, clock, d7=SECTION), 320.0
+
+    def answer(request: Request) -> Answer:
+        return Answer(503) if clock.monotonic() - EPOCH < back else log_of(request.url.rpartition("/")[2], "sent")
+
+    world.transport._otherwise = answer
+    await world.follow(*(f"late-{number}" for number in range(300)), deadline=timedelta(minutes=5))
+    await world.follow(*(f"on-time-{number}" for number in range(5)))
+    await world.feed.load()
+    turned = []
+    async with turning(*world.pollers.values()):
+        await anyio.sleep(290)
+        store.slow["commit"] = 1.0
+        for _ in range(40):
+            await anyio.sleep(10)
+            turned.append(world.pollers["d7"].is_turning)
+    asked = [sent for sent in world.transport.sent if sent.at - EPOCH > back]
+    assert (all(turned), world.feed.open, {sent.last for sent in asked}) == (
+        True,
+        5,
+        {f"on-time-{number}" for number in range(5)},
+    )

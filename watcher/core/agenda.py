@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from watcher.core.model import State, Trouble, Watch
 from watcher.core.rows import Opened
@@ -78,14 +79,21 @@ class Agenda:
         """Forget an entry; one that is off the agenda now, as soon as it is put on again and due."""
         self._dropped.add(uid)
 
+    def forget(self, uid: str) -> bool:
+        """Wait no longer for one that was dropped off the agenda and is not put on again; was there one?"""
+        was_dropped = uid in self._dropped
+        self._dropped.discard(uid)
+        return was_dropped
+
     def keep(self, is_ours: Callable[[str], bool]) -> list[Entry]:
         """Take off all but those whose uid is ours; those that were dropped are not told of. Looks at every watch."""
         return self._keep(lambda entry: is_ours(entry.uid))
 
-    def take_late(self, *, now: datetime) -> list[Entry]:
-        """Take off all whose deadline has passed, due or not; those that were dropped are not told of."""
+    def take_late(self, *, now: datetime, limit: int) -> list[Entry]:
+        """Take off so many of those whose deadline has passed, due or not; those that were dropped are not told of."""
         passed = now.timestamp()
-        return self._keep(lambda entry: entry.deadline > passed)
+        late = {entry.uid for entry in islice((one for _, one in self._heap if one.deadline <= passed), limit)}
+        return self._keep(lambda entry: entry.uid not in late) if late else []
 
     def _keep(self, stays: Callable[[Entry], bool]) -> list[Entry]:
         gone = [entry for _, entry in self._heap if not stays(entry)]

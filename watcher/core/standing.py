@@ -15,9 +15,10 @@ from watcher.core.webhook_section import Webhook
 
 LATE = timedelta(minutes=1)  # a delivery that waits so long has failed at least once
 OPEN = ("pending", "in_progress")
-LATELY = timedelta(hours=1)  # for so long a request that was refused is worth a look, and
-MOST_REFUSED = 100  # so many of them are looked at
-ASKED_FOR, BY_ITSELF = "is paused, as it asked for", "Nothing to do: it goes on by itself"
+LATELY = timedelta(hours=1)  # a request that was refused is worth a look for so long
+MOST_REFUSED = 100  # that are looked at
+ASKED_FOR = "is paused, as it asked for"
+BY_ITSELF = "Nothing to do: it goes on by itself"
 POLLED_LATE, UNREAD = "is polled late", "cannot be read"  # which only the loops know
 WHY = {
     Disabled.GONE: "it answered 410",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -33,7 +33,7 @@ MOST_BESIDES = 50  # webhooks without a section: callers choose how many origins
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store knows of webhooks, providers and requests; cheap to ask."""
+    """What the store knows of webhooks, of providers, and of the requests refused last, without those themselves."""
 
     endpoints: Sequence[Endpoint]
     conditions: Sequence[Condition]
@@ -47,11 +47,11 @@ class Look:
         self._backing = backing
         self._counted = Remembered(self._count)
         self._known = Remembered(self._learn)
-        self._failed = Remembered(self._errors)
+        self._last_errors = Remembered(self._errors)
 
     async def webhooks(self) -> list[WebhookStanding]:
         """Say how each webhook stands."""
-        standing, errors = await self._standings(), await self._failed.get()
+        standing, errors = await self._standings(), await self._last_errors.get()
         return [
             WebhookStanding.model_validate(
                 {
@@ -100,7 +100,8 @@ class Look:
 
     async def _learn(self) -> Known:
         records = self._backing.records
-        return Known(await records.endpoints(), await records.conditions(), await records.rejected(limit=MOST_REFUSED))
+        refused = [replace(row, raw=b"") for row in await records.rejected(limit=MOST_REFUSED)]
+        return Known(await records.endpoints(), await records.conditions(), refused)
 
     async def _errors(self) -> Mapping[str, LastError]:
         return {each.name: error for each in await self._standings() if (error := await self._last_error(each))}

@@ -143,6 +143,7 @@ def _trust(section: NatsSection) -> ssl.SSLContext:
     try:
         trust = ssl.create_default_context(cafile=section.ca_file)
         trust.minimum_version = ssl.TLSVersion.TLSv1_2  # which Debian's Python leaves to OpenSSL
+        trust.verify_flags &= ~ssl.VERIFY_X509_STRICT  # which Python 3.13 turns on
         if section.client_cert:
             # The password is "", or OpenSSL would ask for one at the terminal.
             trust.load_cert_chain(section.client_cert, section.client_key, password=str)

@@ -17,10 +17,10 @@ from watcher.core.errors import StoreError
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 15.0
-_MS = timedelta(milliseconds=1)
 REST = 0.5  # after a connection that could not be made, so that nobody hammers a server that is down
-
 LONGEST_IDLE = timedelta(seconds=5)  # a process that was stopped amid a transaction must not hold its locks for long
+
+_MS = timedelta(milliseconds=1)
 BEGIN = """
     BEGIN {mode};
     SET LOCAL search_path = {schema};
