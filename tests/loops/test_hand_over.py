@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from fakes import Answer, SpiedStore
 from store_values import a_step
-from virtual import VirtualClock
+from virtual import EPOCH, VirtualClock
 from worlds import Polling, cancel, log_of, turning
 
 from watcher.core.errors import StoreError
@@ -207,7 +207,7 @@ async def test_what_expires_while_its_shard_goes_and_comes_back_is_asked_once_at
         world.take(OURS)
         await world.feed.gain(OURS)
         world.sharing.fail("commit", times=3)
-        await anyio.sleep(10)
+        await anyio.sleep(69 - (world.clock.monotonic() - EPOCH))
         world.sharing.slow.clear()
         world.transport._otherwise = lambda request: log_of(request.url.rpartition("/")[2], "sent", takes=3)
         await anyio.sleep(60)
