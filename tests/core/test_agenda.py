@@ -5,7 +5,7 @@ import pytest
 from make import START, after, watch
 
 from watcher.core.agenda import Agenda, Entry
-from watcher.core.model import Reason, Snapshot, State, Trouble
+from watcher.core.model import END_OF_TIME, Reason, Snapshot, State, Trouble
 from watcher.core.rows import Opened
 
 
@@ -101,7 +101,8 @@ def test_all_whose_deadline_has_passed_are_taken_off_and_those_that_were_dropped
         agenda.push(replace(entry(f"{hours}h"), deadline=after(f"{hours}h").timestamp()), due=float(place))
     agenda.drop("uid-2h")
     assert agenda.take_late(now=START, limit=9) == []
-    assert [late.id for late in agenda.take_late(now=after("3h"), limit=9)] == ["1h", "3h"]
+    assert [late.id for late in agenda.take_late(now=after("1h"), limit=9)] == ["1h"]
+    assert [late.id for late in agenda.take_late(now=after("3h"), limit=9)] == ["3h"]
     assert [agenda.pop().id for _ in range(len(agenda))] == ["5h", "4h"]
 
 
@@ -110,5 +111,20 @@ def test_only_those_that_are_ours_are_kept() -> None:
     for place, name in enumerate("abcde"):
         agenda.push(entry(name), due=float(place))
     agenda.drop("uid-d")
+    assert agenda.keep(lambda _: True) == []
     assert [gone.id for gone in agenda.keep({"uid-a", "uid-c"}.__contains__)] == ["b", "e"]
     assert [agenda.pop().id for _ in range(len(agenda))] == ["a", "c"]
+
+
+def test_of_those_whose_deadline_has_passed_so_many_are_taken_off_as_are_asked_for() -> None:
+    agenda = Agenda()
+    for place, name in enumerate("abc"):
+        agenda.push(entry(name), due=float(place))
+    late = [agenda.take_late(now=END_OF_TIME, limit=2) for _ in range(2)]
+    assert [[one.id for one in some] for some in late] == [["a", "b"], ["c"]]
+
+
+def test_one_that_was_dropped_and_is_not_put_on_again_is_waited_for_no_longer() -> None:
+    agenda = Agenda()
+    agenda.drop("uid-a")
+    assert (agenda.forget("uid-a"), agenda.forget("uid-a")) == (True, False)

@@ -100,8 +100,18 @@ def _connected(path: Path, *, mode: str, prepare: Callable[[sqlite3.Connection],
             prepare(db)
             undo.pop_all()
     except (sqlite3.Error, StoreError) as error:
-        raise StoreError(f"{path} cannot be opened: {error}") from error
+        raise StoreError(f"{path} cannot be opened: {error}{_by_whom(path)}") from error
     return db
+
+
+def _by_whom(path: Path) -> str:
+    """Say who can, where we may not write: also who only reads needs to write beside the file."""
+    if all(os.access(place, os.W_OK) for place in (path, path.parent)):
+        return ""
+    try:
+        return f"; it belongs to {path.owner()}: try it as that user"
+    except (KeyError, OSError):  # a user without a name, or no file
+        return ""
 
 
 def _require_current(db: sqlite3.Connection) -> None:
