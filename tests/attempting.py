@@ -40,7 +40,7 @@ async def attempt(url: str, *, body: bytes = b"{}", tls: ssl.SSLContext | None =
 async def said(talk: Talk | bytes) -> Response | NoAnswer:
     async with listening(talk) as server:
         came = await attempt(server.url)
-    assert len(server.heads) == 1  # and never again
+    assert len(server.heads) == 1, came  # and never again
     if isinstance(came, NoAnswer):
         assert came.address == f"127.0.0.1:{server.port}"
     return came

@@ -154,7 +154,7 @@ async def test_nobody_who_is_silent_for_days_ends_the_callbacks_of_an_origin(
         await calls.tell(A, "right", wake=outbox)
         await anyio.sleep(10)
 
-    assert calls.received()[-1] == (f"{A}/right", 1)
+    assert (f"{A}/right", 1) in calls.received()
 
 
 async def test_what_the_guard_forbids_fails_by_the_schedule_and_is_given_up(calls: Calls) -> None:
