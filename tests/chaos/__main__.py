@@ -48,6 +48,7 @@ class Row:
     starts: int
     status: int
     said: Counter[str]
+    faults: list[str]
 
     HEAD = (
         f"{'chaos':<24}{'watches':>8}{'POSTs':>7}{'lost':>6}{'wrong':>6}{'recovered':>11}"
@@ -57,8 +58,8 @@ class Row:
     @property
     def is_good(self) -> bool:
         """Nothing is lost or wrong, it met no bug, recovered by itself, its memory is flat, and it ended in order."""
-        faults = self.said["daemon.fault"] + self.said["garbage"]
-        is_whole = (self.lost, self.wrong, self.status, faults) == (0, 0, 0, 0) and self.recovered is not None
+        bugs = len(self.faults) + self.said["garbage"]
+        is_whole = (self.lost, self.wrong, self.status, bugs) == (0, 0, 0, 0) and self.recovered is not None
         return is_whole and self.after - self.before < MOST_GROWTH
 
     def __str__(self) -> str:
@@ -99,6 +100,7 @@ async def suffer(name: str, fault: Fault, *, folder: Path, disk: Path, names: Pa
             world.starts,
             status,
             world.complaints(),
+            world.faults(),
         )
 
 
@@ -153,7 +155,7 @@ def main(words: list[str]) -> bool:
             folder.mkdir()
             with small_disk(folder / "disk") as disk:
                 row = anyio.run(partial(suffer, name, fault, folder=folder, disk=disk, names=names))
-            tell(str(row))
+            tell("\n".join([str(row), *row.faults]))
             is_good = is_good and row.is_good
     return is_good
 

@@ -22,6 +22,7 @@ from chaos.shared import Shared
 from watcher.core.signature import decode_key
 from watcher.demo.pretend import Reply, Vendor, serving
 from watcher.demo.signature import problem
+from watcher.log import FAULT
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ASK_EVERY = 0.05
@@ -209,6 +210,10 @@ class World:
             else:
                 told[read["event"]] += read["level"] not in {"debug", "info"}
         return +told
+
+    def faults(self) -> list[str]:
+        """Return the log's lines of bugs, as they stand there."""
+        return [line for line in (self.folder / "log").read_text("utf-8", "replace").splitlines() if FAULT in line]
 
     async def until_finished(self, *, watches: int, within: float) -> float | None:
         """Wait until so many watches have arrived whole; return for how long, None if it was too long."""

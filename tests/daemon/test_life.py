@@ -153,6 +153,15 @@ async def test_a_wrong_configuration_ends_with_status_2_and_says_which_key(world
         assert b"watcher.toml: providers.d7.rate: expected a number" in ended.stdout + ended.stderr
 
 
+async def test_a_daemon_that_finds_no_file_handles_says_so_and_ends_without_a_traceback(world: Stage) -> None:
+    few = ["sh", "-c", 'ulimit -n 12; exec "$@"', "sh", sys.executable, "-m", "watcher", *world.arguments("run")]
+    ended = await anyio.run_process(few, env=world.environ, check=False)
+    last = orjson.loads(ended.stdout.splitlines()[-1])
+    assert (ended.returncode, last["event"]) == (1, "daemon.stopped")
+    assert last["error"] == "no file handle is left: raise `ulimit -n`, or `LimitNOFILE=` of the unit"
+    assert b"Traceback" not in ended.stdout + ended.stderr
+
+
 async def test_repeated_signals_do_not_break_the_orderly_stop(world: Stage) -> None:
     world.vendors.d7.script("slow", [(0.0, Reply(200, {"messages": []}, delay=1.0))])
     async with world.daemon() as process:

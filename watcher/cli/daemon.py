@@ -1,5 +1,6 @@
 """`watcher run` and `watcher check`."""
 
+import errno
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ from watcher.cli.open import configuration
 if TYPE_CHECKING:
     from watcher.config import Config
     from watcher.core.model import Params, Seen, Unseen
+
+NO_HANDLES = "no file handle is left: raise `ulimit -n`, or `LimitNOFILE=` of the unit"
 
 
 def run(context: typer.Context) -> None:
@@ -54,7 +57,16 @@ def _explained(error: BaseException) -> str | None:
     if isinstance(error, BaseExceptionGroup):
         reasons = [_explained(one) for one in error.exceptions]
         return reasons[0] if all(reasons) else None
-    return str(error) if isinstance(error, WatcherError) else None
+    if isinstance(error, WatcherError):
+        return str(error)
+    return NO_HANDLES if _lacks_handles(error) else None
+
+
+def _lacks_handles(error: BaseException) -> bool:
+    """Whether the system gave no more file handles: then also what cleans up after that fails, in words of its own."""
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return True
+    return error.__context__ is not None and _lacks_handles(error.__context__)
 
 
 def _raise_limit() -> None:
