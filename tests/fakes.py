@@ -260,6 +260,9 @@ class SpiedStore:
     async def loosen(self, *, now: datetime) -> int:
         return await self._call("loosen", self._store.loosen(now=now))
 
+    async def rewind(self, *, now: datetime) -> None:
+        await self._call("rewind", self._store.rewind(now=now))
+
     async def undelivered(self) -> list[str]:
         return await self._call("undelivered", self._store.undelivered())
 

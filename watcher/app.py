@@ -66,7 +66,9 @@ async def run(config: Config, *, read_again: Callable[[], Config]) -> None:
 async def _owned(config: Config) -> AsyncIterator[tuple[Store, Lease]]:
     store = await open_store(config)
     try:
-        yield store, await store.lease()
+        lease = await store.lease()
+        await store.rewind(now=SystemClock.now())
+        yield store, lease
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()

@@ -62,7 +62,8 @@ class Notices:
     async def _keep_pause(self) -> None:
         """Store until when nothing is sent to the account, so that a restart keeps to it."""
         rest = timedelta(seconds=self._gate.paused(now=self._clock.monotonic()))
-        condition = replace(self._condition, paused_until=self._clock.now() + rest)
+        now = self._clock.now()
+        condition = replace(self._condition, paused_until=now + rest, paused_at=now)
         await self._recorder.pause(condition)
         self._condition = condition
 

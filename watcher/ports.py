@@ -345,6 +345,12 @@ class Store(Protocol):
     async def loosen(self, *, now: datetime) -> int:
         """Let go of the held lanes of deliveries whose `loosens_at` has come; return how many."""
 
+    async def rewind(self, *, now: datetime) -> None:
+        """Let what waits since a moment after `now` wait since now, as long as it was meant to: a clock was ahead.
+
+        Deliveries in the shards that are held, pauses of providers, pauses and breakers of webhooks.
+        """
+
     async def undelivered(self) -> list[str]:
         """Return the names of all webhooks that anything waits for in the shards that are held."""
 

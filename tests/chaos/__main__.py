@@ -155,7 +155,10 @@ def main(words: list[str]) -> bool:
             folder.mkdir()
             with small_disk(folder / "disk") as disk:
                 row = anyio.run(partial(suffer, name, fault, folder=folder, disk=disk, names=names))
-            tell("\n".join([str(row), *row.faults]))
+                tell("\n".join([str(row), *row.faults]))
+                if not row.is_good:
+                    kept = shutil.copytree(folder, Path(tempfile.mkdtemp(prefix="bad-chaos-")) / "kept")
+                    tell(f"its log and its store: {kept}")
             is_good = is_good and row.is_good
     return is_good
 

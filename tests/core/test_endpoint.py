@@ -19,6 +19,7 @@ from watcher.core.endpoint import (
     opened,
     paused,
     probed,
+    rewound,
     succeeded,
 )
 
@@ -100,6 +101,33 @@ def test_a_pause_after_the_end_of_another_is_a_new_one() -> None:
     endpoint = paused(FRESH, until=after("1m"), now=START)
     expected = replace(FRESH, paused_at=after("1m"), paused_until=after("70s"))
     assert paused(endpoint, until=after("70s"), now=after("1m")) == expected
+
+
+# --- a clock that was ahead -----------------------------------------------------------------------------------
+
+
+def test_waits_that_began_in_the_future_begin_now() -> None:
+    ahead = failed(paused(opened(FRESH, now=after("1h")), until=after("61m"), now=after("1h")), now=after("1h"))
+    assert rewound(ahead, now=START) == failed(
+        paused(opened(FRESH, now=START), until=after("1m"), now=START), now=START
+    )
+
+
+def test_a_probe_that_was_put_off_in_the_future_follows_as_soon_as_was_meant() -> None:
+    endpoint = rewound(probed(opened(FRESH, now=START), now=after("1h")), now=after("40s"))
+    assert endpoint == replace(FRESH, opened_at=START, probe_at=after("100s"), probe_wait=span("1m"))
+
+
+@pytest.mark.parametrize("endpoint", [FRESH, DOWN, failed(opened(DOWN, now=START), now=START)])
+def test_waits_that_began_before_stay(endpoint: Endpoint) -> None:
+    assert rewound(endpoint, now=START) is endpoint
+
+
+def test_days_of_failing_since_the_future_count_from_now() -> None:
+    began_right = replace(FRESH, failing_since=START, failed_at=after("2h"))
+    assert rewound(began_right, now=after("1h")) == replace(began_right, failed_at=after("1h"))
+    began_ahead = replace(FRESH, failing_since=after("2h"), failed_at=after("3h"))
+    assert rewound(began_ahead, now=START) == replace(FRESH, failing_since=START, failed_at=START)
 
 
 # --- disabled -------------------------------------------------------------------------------------------------

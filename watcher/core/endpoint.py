@@ -106,6 +106,20 @@ def enabled(endpoint: Endpoint) -> Endpoint:
     return replace(after, failing_since=None, failed_at=None)
 
 
+def rewound(endpoint: Endpoint, *, now: datetime) -> Endpoint:
+    """Let each wait that began in the future begin now: the clock was ahead when that was written."""
+    after = endpoint
+    if after.paused_at is not None and after.paused_until is not None and after.paused_at > now:
+        after = replace(after, paused_at=now, paused_until=now + (after.paused_until - after.paused_at))
+    if after.opened_at is not None and after.opened_at > now:
+        after = replace(after, opened_at=now)
+    if after.probe_at is not None and after.probe_at - after.probe_wait > now:
+        after = replace(after, probe_at=now + after.probe_wait)
+    if after.failed_at is not None and after.failed_at > now:
+        after = replace(after, failed_at=now, failing_since=min(after.failing_since or now, now))
+    return after
+
+
 def merged(ours: Endpoint, *, since: Endpoint, theirs: Endpoint) -> Endpoint:
     """Put on top of what others have written meanwhile what changed here since then; what belongs together stays so."""
     changed = [name for group in TOGETHER for name in group if _of(group, ours) != _of(group, since)]

@@ -303,7 +303,8 @@ class Step:
 class Condition:
     """What is wrong with a provider as a whole: `reason` is None while nothing is.
 
-    `uid` is ours, random, and makes the event ids; `sequence` counts its events. Nothing is sent before `paused_until`.
+    `uid` is ours, random, and makes the event ids; `sequence` counts its events. Nothing is sent before `paused_until`,
+    which was said at `paused_at`.
     """
 
     provider: str
@@ -312,6 +313,7 @@ class Condition:
     reason: Reason | None = None
     since: datetime | None = None
     paused_until: datetime | None = None
+    paused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

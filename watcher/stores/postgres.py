@@ -25,6 +25,7 @@ from watcher.stores.postgres_outbox import select_backlog, select_heads, select_
 from watcher.stores.postgres_prune import forget
 from watcher.stores.postgres_replay import replay
 from watcher.stores.postgres_requests import keep_position, read_position, take_in
+from watcher.stores.postgres_rewind import rewind
 from watcher.stores.postgres_schema import SCHEMA, migrate
 from watcher.stores.postgres_settled import settle
 from watcher.stores.postgres_steps import attempt_steps, read_conditions, write_pause, write_report
@@ -187,11 +188,7 @@ class PostgresStore:
 
     async def pause(self, condition: Condition) -> None:
         """Write until when nothing is sent to a provider."""
-
-        async def work(db: Database, _: Held) -> None:
-            await write_pause(db, condition)
-
-        await self._writer.own(work, shards=())
+        await self._writer.own(lambda db, _: write_pause(db, condition), shards=())
 
     # --- deliveries -------------------------------------------------------------------------------------------
 
@@ -236,15 +233,16 @@ class PostgresStore:
 
     async def loosen(self, *, now: datetime) -> int:
         """Let go of lanes, a few at a time."""
-
-        async def work(db: Database, held: Held) -> int:
-            return await loosen(db, shards=held, now=now, limit=FEW)
-
+        work = partial(loosen, now=now, limit=FEW)
         loosened, some = 0, FEW
         while some == FEW:
             some = await self._writer.own(work, shards=self._epochs, rows=FEW, reach=Reach.LANES)
             loosened += some
         return loosened
+
+    async def rewind(self, *, now: datetime) -> None:
+        """Put back what a clock that was ahead has put off."""
+        await self._writer.own(partial(rewind, now=now), shards=self._epochs)
 
     async def undelivered(self) -> list[str]:
         """Return whose deliveries wait."""

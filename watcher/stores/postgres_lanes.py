@@ -33,7 +33,7 @@ PROMOTE = """
 """
 
 
-async def loosen(db: Database, *, shards: Collection[int], now: datetime, limit: int) -> int:
+async def loosen(db: Database, shards: Collection[int], *, now: datetime, limit: int) -> int:
     """Let go of the lanes of what was refused for too long, and of what goes in one POST with it; return how many."""
     late = await db.fetch(LOOSENING, micros(now), list(shards), limit)
     return await let_go(db, {one: micros(now) for (one,) in late})

@@ -210,7 +210,9 @@ DELIVER = """
 
 async def read_conditions(db: Database) -> list[Condition]:
     """Return the last condition of each provider that was ever down or paused."""
-    rows = await db.fetch("SELECT provider, uid, sequence, reason, since, paused_until FROM conditions ORDER BY row")
+    rows = await db.fetch(
+        "SELECT provider, uid, sequence, reason, since, paused_until, paused_at FROM conditions ORDER BY row"
+    )
     return [ConditionColumns(*row).value() for row in rows]
 
 
@@ -242,11 +244,13 @@ async def write_pause(db: Database, condition: Condition) -> None:
     """Write until when nothing is sent to a provider; the longest that any worker was told holds."""
     await db.execute(
         """
-        INSERT INTO conditions AS known (provider, uid, sequence, paused_until) VALUES ($1, $2, 0, $3)
-        ON CONFLICT (provider) DO UPDATE SET paused_until = greatest(known.paused_until, excluded.paused_until)
+        INSERT INTO conditions AS known (provider, uid, sequence, paused_until, paused_at) VALUES ($1, $2, 0, $3, $4)
+        ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until, paused_at = excluded.paused_at
+            WHERE known.paused_until IS NULL OR known.paused_until < excluded.paused_until
         """,
         condition.provider,
         condition.uid,
         micros_or_none(condition.paused_until),
+        micros_or_none(condition.paused_at),
     )
     await tell(db, News.KNOWN)

@@ -158,6 +158,7 @@ class ConditionColumns(NamedTuple):
     reason: str | None
     since: int | None
     paused_until: int | None
+    paused_at: int | None
 
     def value(self) -> Condition:
         """Return the condition."""
@@ -168,6 +169,7 @@ class ConditionColumns(NamedTuple):
             reason=None if self.reason is None else Reason(self.reason),
             since=moment_or_none(self.since),
             paused_until=moment_or_none(self.paused_until),
+            paused_at=moment_or_none(self.paused_at),
         )
 
 

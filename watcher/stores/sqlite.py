@@ -32,7 +32,8 @@ from watcher.stores.sqlite_outbox import (
 )
 from watcher.stores.sqlite_prune import forget
 from watcher.stores.sqlite_replay import replay
-from watcher.stores.sqlite_requests import keep_position, take_in
+from watcher.stores.sqlite_requests import keep_position, read_position, take_in
+from watcher.stores.sqlite_rewind import rewind
 from watcher.stores.sqlite_steps import attempt_step, read_conditions, write_pause, write_report
 from watcher.stores.sqlite_thread import SqliteThread
 
@@ -124,12 +125,7 @@ class SqliteStore:
 
     async def position(self, source: str) -> bytes | None:
         """Return the source's position."""
-
-        def work(db: sqlite3.Connection) -> bytes | None:
-            found = db.execute("SELECT position FROM positions WHERE source = ?", (source,)).fetchone()
-            return None if found is None else found[0]
-
-        return await self._reader.run(work)
+        return await self._reader.run(lambda db: read_position(db, source))
 
     async def load(
         self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
@@ -219,6 +215,10 @@ class SqliteStore:
             some = await self._own(lambda db: loosen(db, now=now, limit=FEW), rows=FEW)
             loosened += some
         return loosened
+
+    async def rewind(self, *, now: datetime) -> None:
+        """Put back what a clock that was ahead has put off."""
+        await self._own(lambda db: rewind(db, now=now))
 
     async def undelivered(self) -> list[str]:
         """Return whose deliveries wait."""

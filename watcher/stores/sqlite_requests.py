@@ -79,6 +79,12 @@ def _cancel(db: sqlite3.Connection, id: str) -> Admission:
     return Admission.CANCELLING
 
 
+def read_position(db: sqlite3.Connection, source: str) -> bytes | None:
+    """Read how far a source has come; None if it was never read."""
+    found = db.execute("SELECT position FROM positions WHERE source = ?", (source,)).fetchone()
+    return None if found is None else found[0]
+
+
 def keep_position(db: sqlite3.Connection, source: str, *, position: bytes) -> None:
     """Store how far a source was read."""
     db.execute(

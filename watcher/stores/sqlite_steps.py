@@ -84,7 +84,7 @@ def _finish(db: sqlite3.Connection, watch: Watch, *, row: int) -> None:
 
 def read_conditions(db: sqlite3.Connection) -> list[Condition]:
     """Return the last condition of each provider that was ever down or paused."""
-    rows = db.execute("SELECT provider, uid, sequence, reason, since, paused_until FROM conditions")
+    rows = db.execute("SELECT provider, uid, sequence, reason, since, paused_until, paused_at FROM conditions")
     return [ConditionColumns(*row).value() for row in rows]
 
 
@@ -116,10 +116,15 @@ def write_pause(db: sqlite3.Connection, condition: Condition) -> None:
     """Write until when nothing is sent to a provider, and nothing else of what is known of it."""
     db.execute(
         """
-        INSERT INTO conditions (provider, uid, sequence, paused_until) VALUES (?, ?, 0, ?)
-        ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until
+        INSERT INTO conditions (provider, uid, sequence, paused_until, paused_at) VALUES (?, ?, 0, ?, ?)
+        ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until, paused_at = excluded.paused_at
         """,
-        (condition.provider, condition.uid, micros_or_none(condition.paused_until)),
+        (
+            condition.provider,
+            condition.uid,
+            micros_or_none(condition.paused_until),
+            micros_or_none(condition.paused_at),
+        ),
     )
 
 

@@ -64,7 +64,8 @@ CREATE TABLE conditions (
     sequence integer NOT NULL,
     reason text,
     since bigint,
-    paused_until bigint                          -- nothing is sent before; a past one means nothing any more
+    paused_until bigint,                         -- nothing is sent before; a past one means nothing any more
+    paused_at bigint                             -- when that was said
 );
 
 CREATE TABLE events (

@@ -50,7 +50,8 @@ CREATE TABLE conditions (
     sequence INTEGER NOT NULL,
     reason TEXT,
     since INTEGER,
-    paused_until INTEGER                         -- nothing is sent before; a past one means nothing any more
+    paused_until INTEGER,                        -- nothing is sent before; a past one means nothing any more
+    paused_at INTEGER                            -- when that was said
 ) STRICT;
 
 CREATE TABLE events (
