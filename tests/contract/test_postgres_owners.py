@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from store_values import (
+    LATER,
     NOON,
     PostgresBackend,
     a_step,
@@ -82,6 +83,7 @@ async def test_who_was_replaced_can_write_nothing(backend: PostgresBackend) -> N
         one.report(down),
         one.pause(replace(down.condition, paused_until=NOON)),
         one.loosen(now=NOON),
+        one.rewind(now=NOON),
         one.endpoint("ops", ordered=False),
         one.done(Switch(1, "ops", on=True), Endpoint("ops", section="one")),
         one.prune(before=NOON, ids_before=NOON, limit=1),
@@ -104,6 +106,21 @@ async def test_what_was_sent_from_a_shard_that_is_gone_stays_as_it_is(backend: P
     assert {head.id for head in await waiting(other)} == gone
     assert 0 < len(gone) < len(heads)
     assert await waiting(one) == []
+
+
+async def test_who_puts_waits_back_puts_back_its_own(backend: PostgresBackend) -> None:
+    one, other = await backend.store("one"), await backend.store("other")
+    await one.lease()
+    for watch in await added(one, *SOME):
+        await told(one, watch, events=1)
+    for head in await waiting(one):
+        ahead = settled(head, Decision.RETRY, next_at=LATER)
+        await one.settle([replace(ahead, attempt=replace(ahead.attempt, at=LATER))])
+    await other.lease()
+    await in_balance([one, other])
+    await one.rewind(now=NOON)
+    assert {head.due_at for head in await waiting(one)} == {NOON}
+    assert {head.due_at for head in await waiting(other)} == {LATER}
 
 
 async def test_of_two_who_find_a_provider_down_one_tells_it(backend: PostgresBackend) -> None:
