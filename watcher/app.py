@@ -67,7 +67,7 @@ async def _owned(config: Config) -> AsyncIterator[tuple[Store, Lease]]:
     store = await open_store(config)
     try:
         lease = await store.lease()
-        await store.rewind(now=SystemClock.now())
+        await store.rewind(now=SystemClock().now())
         yield store, lease
     finally:
         with anyio.CancelScope(shield=True):
