@@ -260,8 +260,8 @@ class SpiedStore:
     async def loosen(self, *, now: datetime) -> int:
         return await self._call("loosen", self._store.loosen(now=now))
 
-    async def rewind(self, *, now: datetime) -> None:
-        await self._call("rewind", self._store.rewind(now=now))
+    async def hasten(self, webhook: str, *, now: datetime, waits: Sequence[timedelta], order_wait: timedelta) -> None:
+        await self._call("hasten", self._store.hasten(webhook, now=now, waits=waits, order_wait=order_wait))
 
     async def undelivered(self) -> list[str]:
         return await self._call("undelivered", self._store.undelivered())
@@ -278,8 +278,8 @@ class SpiedStore:
     async def done(self, intent: Switch, endpoint: Endpoint) -> None:
         await self._call("done", self._store.done(intent, endpoint))
 
-    async def replay(self, intent: Replay, *, limit: int) -> int:
-        return await self._call("replay", self._store.replay(intent, limit=limit))
+    async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
+        return await self._call("replay", self._store.replay(intent, now=now, limit=limit))
 
     async def prune(self, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
         return await self._call("prune", self._store.prune(before=before, ids_before=ids_before, limit=limit))

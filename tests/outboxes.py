@@ -39,9 +39,12 @@ class Outbox:
         self.clock = clock
         self.transport = ScriptedTransport(clock, otherwise=lambda _: GOOD)
 
+    def section(self, name: str = "ops", *, retry: Sequence[str] = ("1s",) * 50, **keys: object) -> Webhook:
+        values = {"url": f"https://hooks.example/{name}", "unsigned": True, "retry": list(retry), **keys}
+        return Webhook.model_validate(values)
+
     async def pump(self, name: str = "ops", *, retry: Sequence[str] = ("1s",) * 50, **keys: object) -> Pump:
-        section = {"url": f"https://hooks.example/{name}", "unsigned": True, "retry": list(retry), **keys}
-        webhook = Webhook.model_validate(section)
+        webhook = self.section(name, retry=retry, **keys)
         endpoint = await self.store.endpoint(name, ordered=webhook.order == "watch")
         return Pump(
             webhook,

@@ -1,6 +1,7 @@
 """No connection to a forbidden address, whatever a URL, a resolver or an answer says: counted at a real listener."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -235,6 +236,15 @@ def test_the_kernel_knows_which_addresses_are_ours() -> None:
     assert not is_this_machine("192.0.2.1")
     assert not is_this_machine("2001:db8::1")
     assert not is_this_machine("localhost")  # and nobody is asked for it
+
+
+def test_without_file_handles_no_address_is_taken_for_another_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        is_this_machine("127.0.0.1")
 
 
 # --- TLS stays with the name ----------------------------------------------------------------------------------

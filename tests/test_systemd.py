@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -64,6 +65,19 @@ async def test_the_daemon_tells_that_it_is_ready_lives_reloads_and_stops(listene
             assert await after(listener, ALIVE) == "READY=1"
             assert await stop(process) == 0
         assert await after(listener, ALIVE) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000"
+
+
+async def test_a_daemon_without_file_handles_lives_on_and_says_so(listener: Listener, tmp_path: Path) -> None:
+    async with stage(tmp_path) as world:
+        world.environ |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "300000"}
+        world.environ.pop("WATCHDOG_PID", None)
+        async with world.daemon() as process:
+            soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))
+            assert await after(listener, "READY=1\nSTATUS=0 open watches") == ALIVE
+            assert [await heard(listener) for _ in range(9)] == [ALIVE] * 9
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            assert await stop(process) == 0
 
 
 async def test_ready_comes_after_the_open_watches_are_loaded(listener: Listener, tmp_path: Path) -> None:

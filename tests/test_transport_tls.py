@@ -3,6 +3,7 @@
 import ssl
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -119,3 +120,12 @@ def test_a_file_that_cannot_be_used_is_named(folder: Path, files: dict[str, str]
     with pytest.raises(ConfigError) as refused:
         tls_context(**{key: folder / name for key, name in files.items()})
     assert str(refused.value) == why.format(folder=folder)
+
+
+def test_certificates_of_the_machine_that_cannot_be_read_now_are_no_empty_list(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = folder / "folder"
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=f"{unreadable}"))
+    with pytest.raises(ConfigError, match=f"the machine's certificates: {unreadable}: Is a directory"):
+        tls_context()

@@ -66,9 +66,7 @@ async def run(config: Config, *, read_again: Callable[[], Config]) -> None:
 async def _owned(config: Config) -> AsyncIterator[tuple[Store, Lease]]:
     store = await open_store(config)
     try:
-        lease = await store.lease()
-        await store.rewind(now=SystemClock().now())
-        yield store, lease
+        yield store, await store.lease()
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()

@@ -8,6 +8,7 @@ from watcher.bell import Bell
 from watcher.core.delivery import Decision, Delivery, Settled
 from watcher.core.errors import StoreError
 from watcher.core.model import END_OF_TIME
+from watcher.core.webhook import longest_waits
 from watcher.core.webhook_section import Terms
 from watcher.hold import Hold
 from watcher.ports import Clock, Store
@@ -45,6 +46,8 @@ class AtHand:
         self._complain = complain
         self._batch = terms.batch
         self._is_ordered = terms.order == "watch"
+        self._waits, self._order_wait = longest_waits(terms), terms.order_wait
+        self._is_bounded = False
         self._most = max(terms.concurrency, terms.batch) * FOR_EACH
         self._ready: dict[bool, deque[Delivery]] = {False: deque(), True: deque()}
         self._look_at = {False: AT_ONCE, True: AT_ONCE}
@@ -77,6 +80,7 @@ class AtHand:
         for again, ready in self._ready.items():
             self._let_go([one for one in ready if not self._hold.has(one.event.uid)])
             self._ready[again] = deque(one for one in ready if self._hold.has(one.event.uid))
+        self._is_bounded = False
         self.look_soon(AT_ONCE)
 
     @property
@@ -121,8 +125,12 @@ class AtHand:
         soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
         but = self._held.keys() | self._shunned.keys()
         try:
+            if not self._is_bounded:
+                self._is_bounded = True
+                await self._store.hasten(self._webhook, now=now, waits=self._waits, order_wait=self._order_wait)
             heads = await self._store.heads(self._webhook, again=again, now=soon, limit=self._most, but=but)
         except StoreError as error:
+            self._is_bounded = False
             self._complain(error)
             self.look_soon(now + PATIENCE, again=again)
             return

@@ -16,7 +16,7 @@ from watcher import attempt, metrics
 from watcher.at_hand import LONGEST_NAP, PATIENCE, STALL, AtHand
 from watcher.bell import Bell
 from watcher.core.delivery import Delivery, Settled
-from watcher.core.endpoint import Endpoint, merged
+from watcher.core.endpoint import Endpoint, merged, rewound
 from watcher.core.errors import StoreError
 from watcher.core.intent import Switch
 from watcher.core.outlet import Outlet
@@ -61,7 +61,7 @@ class Pump:
         self._clock = clock
         self._agent = agent
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
-        self.known = endpoint
+        self.known = endpoint = rewound(endpoint, now=self._now())
         self._meter = metrics.WebhookMeter(endpoint.name)
         self._hold = hold or Hold(clock)
         self._outlet = Outlet(endpoint, terms=webhook, now=self._now(), share=self._hold.share)
@@ -141,8 +141,9 @@ class Pump:
     def learn(self, endpoint: Endpoint) -> None:
         """Go by what another worker found out, or made wait; what is here and not yet written stays."""
         if endpoint.version > self.known.version:
-            self._outlet.endpoint = merged(self._outlet.endpoint, since=self.known, theirs=endpoint)
-            self.known = endpoint
+            theirs = rewound(endpoint, now=self._now())
+            self._outlet.endpoint = merged(self._outlet.endpoint, since=self.known, theirs=theirs)
+            self.known = theirs
             self.wake()
 
     # --- sending ----------------------------------------------------------------------------------------------

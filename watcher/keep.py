@@ -20,6 +20,7 @@ ROWS = 500  # of one step, so that nobody waits long behind it
 BREATH = 0.1  # between two steps
 IDS_FOR = timedelta(days=365)
 STALL = 60.0
+STEP = timedelta(seconds=10)  # of the wall clock, that is more than being put right bit by bit
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -27,7 +28,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class Keeper:
     """Keeps the store in order and in bounds: nothing older than `keep`, but for the ids of watches, for a year.
 
-    A reload puts a new `keep` in.
+    A clock that jumps ahead makes nothing old. A reload puts a new `keep` in.
     """
 
     def __init__(self, *, keep: timedelta, store: Store, outbox: Outbox, clock: Clock) -> None:
@@ -36,6 +37,7 @@ class Keeper:
         self._outbox = outbox
         self._clock = clock
         self._bell = Bell()
+        self._began = self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self._count_at = clock.monotonic()
         self._prune_at = clock.monotonic() + PRUNE_EVERY
         self._stopping = False
@@ -47,6 +49,7 @@ class Keeper:
         while not self._stopping:
             self._turned_at = self._clock.monotonic()
             try:
+                await self._follow_clock()
                 if await self._store.loosen(now=self._clock.now()):
                     self._outbox.wake_all()
                 if self._turned_at >= self._count_at:
@@ -70,6 +73,13 @@ class Keeper:
         self._stopping = True
         self._bell.ring()
 
+    async def _follow_clock(self) -> None:
+        """Have deliveries go by the wall clock as it is, if somebody has set it or the machine has slept."""
+        zero = self._clock.now() - timedelta(seconds=self._clock.monotonic())
+        if abs(zero - self._zero) >= STEP:
+            self._zero = zero
+            await self._outbox.renew()
+
     async def _count(self) -> None:
         began = self._clock.monotonic()
         await self._outbox.count()
@@ -78,7 +88,7 @@ class Keeper:
 
     async def _prune(self) -> None:
         """Forget in small steps, with a breath between them, until nothing is left that is old."""
-        now = self._clock.now()
+        now = min(self._clock.now(), self._began + timedelta(seconds=self._clock.monotonic()))
         rows = ROWS
         while rows >= ROWS and not self._stopping:
             self._turned_at = self._clock.monotonic()

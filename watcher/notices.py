@@ -26,6 +26,10 @@ class Notices:
         self._clock = clock
         self._one_at_a_time = anyio.Lock()
 
+    def knows_pause(self, condition: Condition) -> bool:
+        """Is it the pause that the store was known to know of already?"""
+        return condition.paused_until == self._condition.paused_until
+
     @property
     def are_told(self) -> bool:
         """Does the store know all that the gate knows?"""
@@ -36,7 +40,7 @@ class Notices:
         if condition.sequence < self._condition.sequence:  # read before what was told from here
             return False
         is_new = condition.sequence > self._condition.sequence
-        if is_new or left(condition.paused_until, now=self._clock.now()) > 0:
+        if is_new or left(condition, now=self._clock.now()) > 0:
             self._condition = condition
         return is_new
 
@@ -72,10 +76,11 @@ class Notices:
         paused = self._gate.paused(now=self._clock.monotonic())
         if paused <= 0:
             return False
-        stored = left(self._condition.paused_until, now=self._clock.now())
+        stored = left(self._condition, now=self._clock.now())
         return paused > stored + WORTH_KEEPING or stored <= 0
 
 
-def left(until: datetime | None, *, now: datetime) -> float:
-    """Return the seconds from now until then."""
+def left(condition: Condition, *, now: datetime) -> float:
+    """Return the seconds that are left of a pause; 0 if there is none."""
+    until = condition.rests_until(now=now)
     return 0.0 if until is None else (until - now).total_seconds()

@@ -13,10 +13,11 @@ from anyio.abc import TaskGroup
 
 from watcher.bell import Bell
 from watcher.core.callbacks import ANY_ORIGIN, Callbacks
-from watcher.core.endpoint import Endpoint
+from watcher.core.endpoint import Endpoint, rewound
 from watcher.core.errors import StoreError
 from watcher.core.model import END_OF_TIME
 from watcher.core.outlet import Outlet
+from watcher.core.webhook import longest_waits
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.deliver import Pump
 from watcher.hold import Hold
@@ -282,11 +283,11 @@ class Origins:
 
     async def _wait(self, name: str) -> float | None:
         """Return in how many seconds something may be sent to an origin; None if nothing waits, or it is disabled."""
-        now = self._clock.now()
-        first = await self._store.heads(name, again=False, now=END_OF_TIME, limit=1)
-        again = await self._store.heads(name, again=True, now=END_OF_TIME, limit=1)
-        due_at = [now for _ in first] + [max(head.due_at, now) for head in again]
-        rest = Outlet(await self._endpoint(name), terms=self._callbacks, now=now).wait(now=now)
+        now, terms = self._clock.now(), self._callbacks
+        await self._store.hasten(name, now=now, waits=longest_waits(terms), order_wait=terms.order_wait)
+        heads = [await self._store.heads(name, again=again, now=END_OF_TIME, limit=1) for again in (False, True)]
+        due_at = [now for _ in heads[0]] + [max(head.due_at, now) for head in heads[1]]
+        rest = Outlet(rewound(await self._endpoint(name), now=now), terms=terms, now=now).wait(now=now)
         return None if not due_at or rest == inf else max((min(due_at) - now).total_seconds(), rest)
 
     async def _endpoint(self, name: str) -> Endpoint:

@@ -53,6 +53,7 @@ class Outbox:
         self._pumps: dict[str, Pump] = {}
         self._origins: Origins | None = None
         self._roster = Roster[Terms, Pump | Origins]("deliver", self._opened, forget=self._forget)
+        self._changing = anyio.Lock()
         self._switching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._backlog: dict[str, tuple[int, float]] = {}
         self._lost: set[str] = set()
@@ -68,9 +69,19 @@ class Outbox:
 
         What waits for sections that are gone is told.
         """
-        self._webhooks, self._callbacks = webhooks, callbacks
-        await self._roster.change({**webhooks, **({ANY_ORIGIN: callbacks} if callbacks else {})})
-        await patiently(self._tell_lost)
+        async with self._changing:
+            self._webhooks, self._callbacks = webhooks, callbacks
+            await self._roster.change(self._sections)
+            await patiently(self._tell_lost)
+
+    async def renew(self) -> None:
+        """Make all pumps anew: each goes by the wall clock as it was when it began."""
+        async with self._changing:
+            await self._roster.change(self._sections, anew=True)
+
+    @property
+    def _sections(self) -> dict[str, Terms]:
+        return {**self._webhooks, **({ANY_ORIGIN: self._callbacks} if self._callbacks else {})}
 
     @asynccontextmanager
     async def _opened(self, name: str, terms: Terms) -> AsyncIterator[Pump | Origins]:

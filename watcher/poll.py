@@ -68,7 +68,7 @@ class Poller:
             burst=provider.burst,
             now=clock.monotonic(),
             reason=condition.reason,
-            paused=left(condition.paused_until, now=clock.now()),
+            paused=left(condition, now=clock.now()),
         )
         self._notices = Notices(condition, gate=self._gate, recorder=recorder, clock=clock)
         self._rota = Rota(self._hold)
@@ -122,10 +122,10 @@ class Poller:
 
     def learn(self, condition: Condition) -> None:
         """Go by what another worker found out about the account."""
-        now = self._clock.monotonic()
+        if not self._notices.knows_pause(condition):
+            self._gate.pause(left(condition, now=self._clock.now()), now=self._clock.monotonic())
         if self._notices.learn(condition):
             self._gate.believe(condition.reason)
-        self._gate.pause(left(condition.paused_until, now=self._clock.now()), now=now)
         self._bell.ring()
 
     def add(self, opened: Opened) -> None:

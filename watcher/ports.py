@@ -345,10 +345,10 @@ class Store(Protocol):
     async def loosen(self, *, now: datetime) -> int:
         """Let go of the held lanes of deliveries whose `loosens_at` has come; return how many."""
 
-    async def rewind(self, *, now: datetime) -> None:
-        """Let what waits since a moment after `now` wait since now, as long as it was meant to: a clock was ahead.
+    async def hasten(self, webhook: str, *, now: datetime, waits: Sequence[timedelta], order_wait: timedelta) -> None:
+        """Let no held delivery that goes again wait longer from now than it may: a clock was ahead when it was put off.
 
-        Deliveries in the shards that are held, pauses of providers, pauses and breakers of webhooks.
+        It may wait `waits[n]` after `n` attempts were burnt, and hold back others for `order_wait`.
         """
 
     async def undelivered(self) -> list[str]:
@@ -373,8 +373,8 @@ class Store(Protocol):
     async def done(self, intent: Switch, endpoint: Endpoint) -> None:
         """Write what is now known of a webhook, and that the intent is carried out; nothing if it was by others."""
 
-    async def replay(self, intent: Replay, *, limit: int) -> int:
-        """Make the next deliveries of a replay wait, at most `limit`, and keep how far it came; return how many.
+    async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
+        """Make the next deliveries of a replay due, at most `limit`, and keep how far it came; return how many.
 
         They go to the ends of their lanes, with a fresh schedule, and keep their attempts. What waits already is left
         alone. Where there are no more the intent ends, and 0 is returned.

@@ -91,13 +91,16 @@ class Roster(Generic[S, L]):
         for loop in self.loops.values():
             loop.stop()
 
-    async def change(self, sections: Mapping[str, S]) -> None:
-        """End the loops of sections that are gone or changed, and start those that are new; return when these turn."""
+    async def change(self, sections: Mapping[str, S], *, anew: bool = False) -> None:
+        """End the loops of sections that are gone or changed, and start those that are new; return when these turn.
+
+        `anew`: all loops, also those of sections that stay.
+        """
         names = self._turns.keys() | sections.keys()
         async with anyio.create_task_group() as changing:
             for name in names:
                 section = sections.get(name)
-                if name not in self._turns or self._turns[name].section != section:
+                if anew or name not in self._turns or self._turns[name].section != section:
                     changing.start_soon(self._replace, name, section, name=f"change {self._verb} {name}")
 
     async def _replace(self, name: str, section: S | None) -> None:

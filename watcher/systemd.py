@@ -6,6 +6,8 @@ How things stand is asked for; nothing is decided here, but that a daemon with a
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
 import anyio
@@ -32,11 +34,13 @@ def notify(*lines: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
-        try:
-            sender.sendto("\n".join(lines).encode(), address.replace("@", "\0", 1))
-        except OSError:
-            return
+    with suppress(OSError):
+        _sender().sendto("\n".join(lines).encode(), address.replace("@", "\0", 1))
+
+
+@cache  # later there may be no handle for it, and whoever does not feed the watchdog then is killed
+def _sender() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
 
 def watchdog_seconds() -> float | None:

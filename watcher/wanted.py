@@ -103,7 +103,7 @@ class Wanted:
         if number < 1:
             return
         self._replayed_at[intent.id] = now
-        if await self._store.replay(intent, limit=number):
+        if await self._store.replay(intent, now=self._clock.now(), limit=number):
             self._outbox.wake_all()
         else:
             self._replayed_at.pop(intent.id)

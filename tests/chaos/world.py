@@ -1,7 +1,9 @@
 """What is around a daemon in chaos: a provider, a webhook, names, a small disk, and somebody who starts it again."""
 
+import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -176,10 +178,17 @@ class World:
         while not self.is_over:
             self.starts += 1
             with (self.folder / "log").open("ab") as log:
-                self.process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                self.process = await anyio.open_process(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environ
+                )
             async with self.process:
                 await self.process.wait()
             await anyio.sleep(START_AGAIN_AFTER)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Have it tell systemd how things stand; nobody there reads it."""
+        return {**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "1000000"}
 
     async def look(self) -> None:
         """Note what the daemon uses."""
@@ -242,6 +251,8 @@ def _is_whole(numbers: list[int]) -> bool:
 async def around(folder: Path, *, disk: Path, names: Path) -> AsyncIterator[World]:
     """Set it all up, with a daemon that runs and is asked for watches."""
     provider, hook, shared = Provider(), Hook(), Shared(folder / "shared")
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(str(folder / "notify"))
     async with serving(provider.application()) as at, serving(hook.application()) as to:
         world = World(folder, disk, names, provider, hook, shared)
         world.configure(at=at.replace("127.0.0.1", "provider.test"), to=to.replace("127.0.0.1", "hook.test"))
@@ -254,3 +265,4 @@ async def around(folder: Path, *, disk: Path, names: Path) -> AsyncIterator[Worl
                 world.is_asking, world.is_over = False, True
                 hook.free.set()
                 world.signal(signal.SIGKILL)
+                systemd.close()

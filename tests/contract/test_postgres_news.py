@@ -138,7 +138,7 @@ async def test_what_one_worker_made_wait_for_a_webhook_others_find_in_their_shar
     await one.want(Replay(0, rate=100, webhook="ops", since=NOON - timedelta(days=1)))
     (replay,) = await one.intents()
     assert isinstance(replay, Replay)
-    await one.replay(replay, limit=10)
+    await one.replay(replay, now=NOON, limit=10)
     assert await reader.read() == ["ops"]
     down = provider_changed(CONDITION, reason=Reason.DENIED, at=NOON, watches=1)
     await one.report(replace(down, event=replace(down.event, to=("audit",))))

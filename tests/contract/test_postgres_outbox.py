@@ -88,7 +88,7 @@ class Busy:
         await self.store.want(Replay(0, rate=1.0, webhook="audit", since=NOON))
         (intent, *_) = await self.store.intents()
         assert isinstance(intent, Replay)
-        while await self.store.replay(intent, limit=3):
+        while await self.store.replay(intent, now=NOON, limit=3):
             pass
 
     async def order(self) -> None:

@@ -83,7 +83,6 @@ async def test_who_was_replaced_can_write_nothing(backend: PostgresBackend) -> N
         one.report(down),
         one.pause(replace(down.condition, paused_until=NOON)),
         one.loosen(now=NOON),
-        one.rewind(now=NOON),
         one.endpoint("ops", ordered=False),
         one.done(Switch(1, "ops", on=True), Endpoint("ops", section="one")),
         one.prune(before=NOON, ids_before=NOON, limit=1),
@@ -108,19 +107,26 @@ async def test_what_was_sent_from_a_shard_that_is_gone_stays_as_it_is(backend: P
     assert await waiting(one) == []
 
 
-async def test_who_puts_waits_back_puts_back_its_own(backend: PostgresBackend) -> None:
+async def test_a_worker_hastens_what_it_holds(backend: PostgresBackend) -> None:
     one, other = await backend.store("one"), await backend.store("other")
     await one.lease()
     for watch in await added(one, *SOME):
         await told(one, watch, events=1)
-    for head in await waiting(one):
-        ahead = settled(head, Decision.RETRY, next_at=LATER)
-        await one.settle([replace(ahead, attempt=replace(ahead.attempt, at=LATER))])
+    await one.settle([settled(head, Decision.RETRY, next_at=LATER) for head in await waiting(one)])
     await other.lease()
     await in_balance([one, other])
-    await one.rewind(now=NOON)
+    await one.hasten("ops", now=NOON, waits=[timedelta(0)], order_wait=timedelta(0))
     assert {head.due_at for head in await waiting(one)} == {NOON}
     assert {head.due_at for head in await waiting(other)} == {LATER}
+
+
+async def test_a_pause_that_was_told_by_a_clock_that_was_ahead_gives_way(backend: PostgresBackend) -> None:
+    one, other = await two(backend)
+    ahead, hour = NOON + timedelta(hours=1), timedelta(hours=1)
+    await one.pause(Condition("d7", uid="uid", paused_at=ahead, paused_until=ahead + hour))
+    right = Condition("d7", uid="uid", paused_at=NOON, paused_until=NOON + timedelta(minutes=10))
+    await other.pause(right)
+    assert await one.conditions() == [right]
 
 
 async def test_of_two_who_find_a_provider_down_one_tells_it(backend: PostgresBackend) -> None:

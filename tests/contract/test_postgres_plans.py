@@ -10,12 +10,12 @@ from anyio import to_thread
 from postgres_server import shared_server
 
 from watcher.stores import (
+    postgres_hasten,
     postgres_lanes,
     postgres_outbox,
     postgres_prune,
     postgres_records,
     postgres_replay,
-    postgres_rewind,
     postgres_sent,
     postgres_settled,
     postgres_steps,
@@ -48,7 +48,7 @@ ASKED: dict[str, tuple[str, tuple[object, ...], str]] = {
     "undelivered": (postgres_outbox.UNDELIVERED, (HALF,), "deliveries_heads"),
     "loosen": (postgres_lanes.LOOSENING, (LAST, HALF, 10), "deliveries_loosening"),
     "loosen batches": (postgres_lanes.LOOSEN_BATCHES, (["ops"], [1], ["bat_1"]), "deliveries_batches"),
-    "rewind": (postgres_rewind.DELIVERIES, (LAST, ["ops"], EVERYTHING), "deliveries_heads"),
+    "hasten": (postgres_hasten.HASTEN, ("ops", 0, [0, 1], EVERYTHING, 10, 1), "deliveries_heads"),
     "promote": (postgres_lanes.PROMOTE, (HEADS, NUMBERS), "deliveries_lanes"),
     "deliver": (
         postgres_settled.END,

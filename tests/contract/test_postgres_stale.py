@@ -86,7 +86,7 @@ WRITES: dict[str, Callable[[Before], Awaitable[object]]] = {
     ),
     "a webhook": lambda known: known.store.endpoint("ops", ordered=False),
     "a switch": lambda known: known.store.done(known.switch, disabled(known.known, Disabled.COMMAND, now=NOON)),
-    "a replay": lambda known: known.store.replay(known.replay, limit=10),
+    "a replay": lambda known: known.store.replay(known.replay, now=NOON, limit=10),
     "an outage": lambda known: known.store.report(DOWN),
     "a pause": lambda known: known.store.pause(replace(CONDITION, paused_until=NOON)),
     "lanes": lambda known: known.store.loosen(now=NOON),

@@ -26,7 +26,7 @@ async def replay(store: Store, wish: Replay) -> int:
     intent = (await store.intents())[-1]
     assert isinstance(intent, Replay)
     number = 0
-    while made := await store.replay(intent, limit=100):
+    while made := await store.replay(intent, now=NOON, limit=100):
         number += made
     return number
 

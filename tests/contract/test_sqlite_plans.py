@@ -14,7 +14,7 @@ from store_values import LATER, NOON, a_step, a_watch, arrival, settled
 from watcher.core.delivery import Decision
 from watcher.core.intent import Replay
 from watcher.core.model import Ending
-from watcher.stores import sqlite, sqlite_outbox, sqlite_prune, sqlite_replay, sqlite_rewind, sqlite_sent, sqlite_steps
+from watcher.stores import sqlite, sqlite_hasten, sqlite_outbox, sqlite_prune, sqlite_replay, sqlite_sent, sqlite_steps
 from watcher.stores.sqlite_endpoints import know
 from watcher.stores.sqlite_file import open_owned
 from watcher.stores.sqlite_intents import read_intents, write_intent
@@ -48,8 +48,8 @@ PLANS = {
         sqlite_outbox.LOOSEN_BATCH,
         "SEARCH deliveries USING INDEX deliveries_batches (webhook=? AND batch=?)",
     ),
-    "rewind": (
-        sqlite_rewind.DELIVERIES,
+    "hasten": (
+        sqlite_hasten.LATE,
         "SEARCH deliveries USING INDEX deliveries_heads (webhook=? AND again=? AND due_at>?)",
     ),
     "undelivered": (sqlite_outbox.UNDELIVERED, "SEARCH deliveries USING INDEX deliveries_waiting (webhook>?)"),
@@ -187,7 +187,7 @@ def _loosen(db: sqlite3.Connection) -> object:
 def _replay(db: sqlite3.Connection) -> object:
     (intent,) = read_intents(db)
     assert isinstance(intent, Replay)
-    return replay(db, intent, limit=20)
+    return replay(db, intent, now=NOON, limit=20)
 
 
 @pytest.mark.parametrize("work", [_forget, _loosen, _replay])

@@ -42,5 +42,5 @@ async def test_a_replay_waits_since_the_latest_event_and_not_since_its_own(store
     await store.want(Replay(0, rate=1.0, webhook="ops"))
     (intent,) = await store.intents()
     assert isinstance(intent, Replay)
-    assert await store.replay(intent, limit=1) == 1
+    assert await store.replay(intent, now=NOON, limit=1) == 1
     assert await store.backlog() == {"ops": Backlog(1, NOON + timedelta(seconds=2))}

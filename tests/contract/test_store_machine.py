@@ -229,7 +229,7 @@ class StoreMachine(RuleBasedStateMachine):
         intent = self.run(self.owner.intents())[-1]
         assert isinstance(intent, Replay)
         made = 0
-        while some := self.run(self.owner.replay(intent, limit=limit)):
+        while some := self.run(self.owner.replay(intent, now=NOON, limit=limit)):
             assert some <= limit
             made += some
         assert made == self.outbox.replay(webhook, exhausted=exhausted, everything=self.events)

@@ -98,7 +98,7 @@ async def test_what_is_sent_again_waits_since_then(store: Store) -> None:
     await store.want(Replay(0, rate=1.0, webhook="ops", since=NOON))
     (intent,) = await store.intents()
     assert isinstance(intent, Replay)
-    assert await store.replay(intent, limit=2) == 2
+    assert await store.replay(intent, now=NOON, limit=2) == 2
     assert await pruned(store, before=late) == Pruned()
     assert await heads_of(store) == [("old", 1)]
     assert (await pruned(store, before=late + SECOND)).given_up == {"ops": 2}
@@ -160,7 +160,7 @@ async def test_an_event_stays_while_one_of_its_deliveries_waits(store: Store, re
     await store.want(Replay(0, rate=1.0, events=(row.event.id,), webhook="audit"))
     (intent,) = await store.intents()
     assert isinstance(intent, Replay)
-    await store.replay(intent, limit=9)
+    await store.replay(intent, now=NOON, limit=9)
     await pruned(store, before=NOON + DAY, ids_before=NOON + DAY)
     assert await records.events(watch="old") == [row]
     deliveries = await records.deliveries(watch="old")

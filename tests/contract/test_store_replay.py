@@ -43,7 +43,7 @@ async def replayed(store: Store, replay: Replay, *, limit: int = 100) -> list[in
     intent = await wanted(store, replay)
     made: list[int] = []
     while not made or made[-1]:
-        made.append(await store.replay(intent, limit=limit))
+        made.append(await store.replay(intent, now=NOON, limit=limit))
     return made
 
 
@@ -90,7 +90,7 @@ async def test_a_cancellation_is_wanted_once_and_only_of_an_open_watch(store: St
 async def test_only_the_owner_replays(store: Store, backend: Backend) -> None:
     intent = await wanted(store, Replay(0, rate=1.0, events=("evt_1",)))
     with pytest.raises(LeaseLostError):
-        await (await backend.store()).replay(intent, limit=1)
+        await (await backend.store()).replay(intent, now=NOON, limit=1)
     assert await store.intents() == [intent]
 
 
@@ -126,7 +126,7 @@ async def test_what_is_sent_again_has_a_fresh_schedule_and_the_same_id_and_keeps
     await store.settle([last])
     await replayed(store, Replay(0, rate=1.0, events=(head.event.id,)))
     assert await store.heads("ops", again=False, now=LATER, limit=9) == []
-    assert await store.heads("ops", again=True, now=LATER, limit=9) == [replace(head, attempts=2)]
+    assert await store.heads("ops", again=True, now=LATER, limit=9) == [replace(head, attempts=2, due_at=NOON)]
     assert await (await backend.records()).attempts(delivery=head.id) == [first.attempt, last.attempt]
 
 
@@ -218,9 +218,9 @@ async def test_only_what_was_given_up_is_sent_again_if_that_is_wanted(store: Sto
 async def test_what_happens_meanwhile_is_not_sent_twice(store: Store) -> None:
     watch = await three_delivered(store)
     intent = await wanted(store, Replay(0, rate=1.0, webhook="ops", since=NOON))
-    assert await store.replay(intent, limit=2) == 2
+    assert await store.replay(intent, now=NOON, limit=2) == 2
     await told(store, watch, events=1)
-    assert [await store.replay(intent, limit=2) for _ in range(2)] == [1, 0]
+    assert [await store.replay(intent, now=NOON, limit=2) for _ in range(2)] == [1, 0]
     assert sorted(await sent(store)) == [("order-42", number) for number in (1, 2, 3, 4)]
 
 
@@ -244,7 +244,7 @@ async def test_a_replay_goes_bit_by_bit_and_makes_each_wait_once_however_fast_it
     events = tuple(an_event(watch, sequence=number).id for number in (1, 2, 3))
     intent = await wanted(store, Replay(0, rate=1.0, events=events))
     seen = []
-    while made := await store.replay(intent, limit=limit):
+    while made := await store.replay(intent, now=NOON, limit=limit):
         assert made <= limit
         seen += [(webhook, *one) for webhook in ("ops", "audit") for one in await sent(store, webhook)]
     assert sorted(seen) == [(webhook, "order-42", number) for webhook in ("audit", "ops") for number in (1, 2, 3)]
@@ -254,7 +254,7 @@ async def test_a_replay_goes_bit_by_bit_and_makes_each_wait_once_however_fast_it
 async def test_a_replay_goes_on_where_it_was_when_the_process_died(store: Store, backend: Backend) -> None:
     await three_delivered(store)
     intent = await wanted(store, Replay(0, rate=1.0, webhook="ops", since=NOON))
-    assert await store.replay(intent, limit=2) == 2
+    assert await store.replay(intent, now=NOON, limit=2) == 2
     await store.close()
     again = await backend.store()
     await again.lease()
@@ -262,9 +262,9 @@ async def test_a_replay_goes_on_where_it_was_when_the_process_died(store: Store,
     (rest,) = await again.intents()
     assert rest == replace(intent, after=2)
     assert isinstance(rest, Replay)
-    assert [await again.replay(rest, limit=2) for _ in range(2)] == [1, 0]
+    assert [await again.replay(rest, now=NOON, limit=2) for _ in range(2)] == [1, 0]
     assert [sequence for _, sequence in await sent(again)] == [3]
-    assert await again.replay(rest, limit=2) == 0
+    assert await again.replay(rest, now=NOON, limit=2) == 0
 
 
 async def test_what_is_passed_over_does_not_end_a_replay(store: Store) -> None:

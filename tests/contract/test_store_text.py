@@ -52,7 +52,7 @@ async def test_what_is_wanted_with_it_ends(store: Store, records: Records, wish:
     (intent,) = await store.intents()
     assert isinstance(intent, Replay)
     assert (intent.events, intent.webhook) == (wish.events, wish.webhook)
-    while await store.replay(intent, limit=9):
+    while await store.replay(intent, now=NOON, limit=9):
         pass
     assert await store.intents() == []
     assert isinstance(await records.replayable(wish), int)

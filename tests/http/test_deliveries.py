@@ -55,7 +55,7 @@ async def test_no_delivery_of_a_watch_is_missing_or_comes_twice_whatever_was_rep
             await store.want(Replay(0, 1.0, webhook=webhook, since=NOW))
             (intent,) = await store.intents()
             assert isinstance(intent, Replay)
-            assert [await store.replay(intent, limit=200) for _ in range(2)] == [replayed, 0]
+            assert [await store.replay(intent, now=NOW, limit=200) for _ in range(2)] == [replayed, 0]
         found: list[Json] = []
         after: Json = 0
         while after is not None:

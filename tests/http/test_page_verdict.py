@@ -40,7 +40,7 @@ async def test_it_says_what_is_not_well_and_an_operator_sets_it_right(tmp_path: 
 
     async with page(tmp_path, browser, before=go_wrong) as (served, seen):
         store = served.daemon.store
-        clock = r"\d\d:\d\d"
+        clock = r"(\w+ \d+, )?\d\d:\d\d"
         await seen.until_text("#headline", "2 things are not well")
         assert re.fullmatch(
             rf"webhook ops is paused by its breaker since {clock}; 1 delivery waits\. See whether it is up: "

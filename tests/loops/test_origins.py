@@ -147,7 +147,7 @@ async def test_what_is_replayed_is_found_whether_its_origin_has_a_pump_or_not(ca
         await calls.store.want(Replay(0, rate=10, webhook=origin(A), since=calls.clock.now() - timedelta(hours=1)))
         (intent,) = await calls.store.intents()
         assert isinstance(intent, Replay)
-        assert await calls.store.replay(intent, limit=10) == 1
+        assert await calls.store.replay(intent, now=calls.clock.now(), limit=10) == 1
         outbox.wake_all()
         await anyio.sleep(20)
 
@@ -168,7 +168,7 @@ async def test_what_others_found_out_of_one_origin_asks_nothing_of_those_that_wa
         await anyio.sleep(100)
         assert live(origins) == set()
 
-    assert Counter(calls.store.calls) - before == {"undelivered": 1, "heads": 2, "endpoint": 1}
+    assert Counter(calls.store.calls) - before == {"undelivered": 1, "hasten": 1, "heads": 2, "endpoint": 1}
 
 
 async def test_an_origin_is_disabled_and_enabled_by_name_whether_it_has_a_pump_or_not(calls: Calls) -> None:

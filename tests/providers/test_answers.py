@@ -1,6 +1,7 @@
 """What an answer's HTTP status, its `Retry-After` and its error code mean, for every provider alike."""
 
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import orjson
 import pytest
@@ -97,6 +98,14 @@ def test_a_status_means_what_the_specification_says(response: Response, meaning:
 )
 def test_retry_after_is_seconds_or_a_date_within_a_day_or_nothing(written: str, wait: timedelta | None) -> None:
     assert retry_after(answer(429, retry_after=written)) == wait
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=-1), timedelta(0), timedelta(hours=1)])
+def test_a_date_to_retry_after_is_of_the_clock_that_said_it(ahead: timedelta) -> None:
+    theirs = NOW + ahead
+    headers = {"date": format_datetime(theirs, usegmt=True)}
+    headers["retry-after"] = format_datetime(theirs + timedelta(seconds=30), usegmt=True)
+    assert retry_after(Response(429, headers, b"", NOW)) == timedelta(seconds=30)
 
 
 def test_no_retry_after_is_none() -> None:

@@ -205,7 +205,7 @@ def _down(known: Known) -> str:
     if known.account is None:
         return "not in the configuration"
     if condition is None or condition.reason is None:
-        rests = condition is not None and condition.paused_until is not None and condition.paused_until > known.now
+        rests = known.account.rests_until(now=known.now)
         return f"paused until {_rests(known)}" if rests else "not known to be down"
     probes = f"{span(timedelta(seconds=FIRST_PROBE))} to {span(timedelta(seconds=LONGEST_PROBE))}"
     since = when(condition.since, known.now)
@@ -213,7 +213,7 @@ def _down(known: Known) -> str:
 
 
 def _rests(known: Known) -> str:
-    return clock(known.account.paused_until if known.account else None, known.now)
+    return clock(known.account.rests_until(now=known.now) if known.account else None, known.now)
 
 
 def _trouble(trouble: "Trouble", now: datetime) -> str:

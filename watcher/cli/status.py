@@ -165,8 +165,8 @@ def _stands(condition: "Condition | None", *, now: datetime) -> str:
         return "ok"
     if condition.reason is not None:
         return f"down ({condition.reason}) since {when(condition.since, now)}"
-    rests = condition.paused_until is not None and condition.paused_until > now
-    return f"paused until {when(condition.paused_until, now)}, as it asked for" if rests else "ok"
+    until = condition.rests_until(now=now)
+    return f"paused until {when(until, now)}, as it asked for" if until else "ok"
 
 
 def _print_json(look: Look, wrong: "Mapping[str, str | None]") -> None:

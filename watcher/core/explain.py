@@ -42,10 +42,9 @@ class Account:
     watches: int
     condition: Condition | None = None
 
-    @property
-    def paused_until(self) -> datetime | None:
-        """Before when nothing is sent to it, as it said itself; that may be over."""
-        return None if self.condition is None else self.condition.paused_until
+    def rests_until(self, *, now: datetime) -> datetime | None:
+        """Before when nothing is sent to it, as it said itself; None if that is over."""
+        return None if self.condition is None else self.condition.rests_until(now=now)
 
     @property
     def turn(self) -> timedelta:
@@ -77,7 +76,7 @@ def next_asked(watch: Watch, account: Account | None, *, is_running: bool, now: 
     if account.condition is not None and account.condition.reason is not None:
         return Answer(Why.DOWN)
     wait = _longest(watch, account.pace, now)
-    rests_until = max(account.paused_until or now, now)
+    rests_until = account.rests_until(now=now) or now
     earliest = rests_until if watch.changed_at is None else max(rests_until, watch.changed_at + account.pace.min)
     latest = max(earliest, now + wait, rests_until + account.turn)
     return Answer(_why(watch, account, wait, now), earliest, latest)
@@ -97,7 +96,7 @@ def _longest(watch: Watch, pace: Pace, now: datetime) -> timedelta:
 
 
 def _why(watch: Watch, account: Account, wait: timedelta, now: datetime) -> Why:
-    if account.paused_until is not None and account.paused_until > now:
+    if account.rests_until(now=now):
         return Why.PAUSED
     if watch.deadline_at <= now + wait:
         return Why.DEADLINE

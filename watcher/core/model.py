@@ -315,6 +315,13 @@ class Condition:
     paused_until: datetime | None = None
     paused_at: datetime | None = None
 
+    def rests_until(self, *, now: datetime) -> datetime | None:
+        """Return until when nothing is sent: no longer than was said, by whatever clock; None if that is over."""
+        until = self.paused_until
+        if until is not None and self.paused_at is not None and self.paused_at > now:
+            until = now + (until - self.paused_at)
+        return until if until is not None and until > now else None
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

@@ -179,7 +179,7 @@ def _about_providers(
         text = f"has {amount(overview.troubled[name], 'watch', 'watches')} in trouble"
         yield Concern("provider", name, text, remedy=f"`watcher list --state trouble --provider {name}` names them")
     for each in asked:
-        until = each.paused_until
+        until = each.rests_until(now=now)
         if each.reason is None and until is not None and until - now > LATE:
             so = _wait(waiting[each.provider])
             yield Concern("provider", each.provider, ASKED_FOR, so=so, until=until, remedy=BY_ITSELF)

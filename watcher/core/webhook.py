@@ -276,6 +276,11 @@ def _settle(
     return Settled(replace(waiting, burnt=burnt, due_at=due_at), Decision.RETRY, attempt)
 
 
+def longest_waits(webhook: Terms) -> list[timedelta]:
+    """Return how long a delivery may wait to go again, by how many attempts were burnt."""
+    return [timedelta(0), *(wait * (1 + RETRY_JITTER) for wait in webhook.retry)]
+
+
 def _refused(delivery: Delivery, kind: Kind, *, at: datetime, webhook: Terms) -> Delivery:
     """Count how long a delivery is answered 4xx: then it holds back those behind it no longer."""
     if kind is Kind.PAUSED:  # that is not about this one

@@ -160,7 +160,7 @@ def _providers(
             state=_word(condition, has_section=name in sections, now=now),
             reason=condition.reason,
             since=condition.since,
-            until=condition.paused_until if condition.paused_until and condition.paused_until > now else None,
+            until=condition.rests_until(now=now),
             watches=watches[name],
             trouble=overview.troubled.get(name, 0),
             late=late.get(name),
@@ -177,7 +177,7 @@ def _word(condition: Condition, *, has_section: bool, now: datetime) -> Literal[
         return "no_section"
     if condition.reason is not None:
         return "down"
-    return "paused" if condition.paused_until and condition.paused_until > now else "ok"
+    return "paused" if condition.rests_until(now=now) else "ok"
 
 
 def _polls() -> tuple[Counter[str], Counter[str]]:

@@ -36,7 +36,10 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def retry_after(response: Response) -> timedelta | None:
-    """Read `Retry-After`: seconds or an HTTP date, 0 to 24 hours; None if there is none or it means nothing."""
+    """Read `Retry-After`: seconds or an HTTP date, 0 to 24 hours; None if there is none or it means nothing.
+
+    A date is of the other side's clock.
+    """
     written = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,18}", written, re.ASCII):
         wait = timedelta(seconds=min(int(written), LONGEST_PAUSE.total_seconds()))
@@ -45,7 +48,7 @@ def retry_after(response: Response) -> timedelta | None:
             moment = parsedate_to_datetime(written)
         except (ValueError, OverflowError):
             return None
-        wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - response.received_at
+        wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - (response.served_at or response.received_at)
     return min(max(wait, timedelta(0)), LONGEST_PAUSE)
 
 

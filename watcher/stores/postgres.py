@@ -17,6 +17,7 @@ from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.postgres_connection import LONGEST_IDLE, Database, PostgresConnection
 from watcher.stores.postgres_endpoints import find, keep, know, read_endpoints
+from watcher.stores.postgres_hasten import hasten, is_late
 from watcher.stores.postgres_intents import read_intents, write_intent
 from watcher.stores.postgres_lanes import loosen
 from watcher.stores.postgres_lease import Worker, enter, extend, hold, leave, let_go, take_again
@@ -25,7 +26,6 @@ from watcher.stores.postgres_outbox import select_backlog, select_heads, select_
 from watcher.stores.postgres_prune import forget
 from watcher.stores.postgres_replay import replay
 from watcher.stores.postgres_requests import keep_position, read_position, take_in
-from watcher.stores.postgres_rewind import rewind
 from watcher.stores.postgres_schema import SCHEMA, migrate
 from watcher.stores.postgres_settled import settle
 from watcher.stores.postgres_steps import attempt_steps, read_conditions, write_pause, write_report
@@ -234,15 +234,18 @@ class PostgresStore:
     async def loosen(self, *, now: datetime) -> int:
         """Let go of lanes, a few at a time."""
         work = partial(loosen, now=now, limit=FEW)
-        loosened, some = 0, FEW
+        loosened = 0
+        while (some := await self._writer.own(work, shards=self._epochs, rows=FEW, reach=Reach.LANES)) == FEW:
+            loosened += some
+        return loosened + some
+
+    async def hasten(self, webhook: str, *, now: datetime, waits: Sequence[timedelta], order_wait: timedelta) -> None:
+        """Shorten what is too long, a few at a time; nothing is locked where nothing is."""
+        async with self._reader.transaction() as db:
+            some = FEW if await is_late(db, webhook, shards=self._epochs, now=now, waits=waits) else 0
+        work = partial(hasten, webhook=webhook, now=now, waits=waits, order_wait=order_wait, limit=FEW)
         while some == FEW:
             some = await self._writer.own(work, shards=self._epochs, rows=FEW, reach=Reach.LANES)
-            loosened += some
-        return loosened
-
-    async def rewind(self, *, now: datetime) -> None:
-        """Put back what a clock that was ahead has put off."""
-        await self._writer.own(partial(rewind, now=now), shards=self._epochs)
 
     async def undelivered(self) -> list[str]:
         """Return whose deliveries wait."""
@@ -274,11 +277,11 @@ class PostgresStore:
 
         await self._writer.own(work, shards=())
 
-    async def replay(self, intent: Replay, *, limit: int) -> int:
+    async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         """Make the next deliveries of a replay wait; where many are passed over, in several transactions."""
         made = None
         while made is None:
-            made = await self._alone(lambda db: replay(db, intent, limit=limit))
+            made = await self._alone(lambda db: replay(db, intent, now=now, limit=limit))
         return made
 
     # --- what is old ------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 It is done for all shards at once, so no other owner writes meanwhile.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
 from watcher.core.intent import Replay
@@ -10,7 +11,7 @@ from watcher.core.lease import shard_of
 from watcher.stores.postgres_connection import Database
 from watcher.stores.postgres_endpoints import touch
 from watcher.stores.postgres_text import storable, storable_or_none
-from watcher.stores.rows import micros_or_none
+from watcher.stores.rows import micros, micros_or_none
 
 WINDOW = 1000  # rows looked at in one transaction, wanted or not
 PAGE = 10_000  # rows looked at in one statement, where they are only counted
@@ -26,7 +27,7 @@ class _Place(NamedTuple):
     is_wanted: bool
 
 
-async def replay(db: Database, intent: Replay, *, limit: int) -> int | None:
+async def replay(db: Database, intent: Replay, *, now: datetime, limit: int) -> int | None:
     """Make the next deliveries wait; return how many.
 
     None: none of those that were looked at is wanted, but there are more. With the last of them the intent ends.
@@ -41,7 +42,7 @@ async def replay(db: Database, intent: Replay, *, limit: int) -> int | None:
         return 0
     wanted = [place for place in places if place.is_wanted][:limit]
     reached = wanted[-1] if len(wanted) == limit else places[-1]
-    await _send_again(db, wanted)
+    await _send_again(db, wanted, now=now)
     await db.execute(
         "UPDATE intents SET event = $2, webhook = $3 WHERE id = $1", intent.id, reached.event, reached.webhook
     )
@@ -120,11 +121,11 @@ ALL = """
 """
 
 
-async def _send_again(db: Database, wanted: list[_Place]) -> None:
-    """Make deliveries wait at the ends of their lanes, due at once: since the last event that there is."""
+async def _send_again(db: Database, wanted: list[_Place], *, now: datetime) -> None:
+    """Make deliveries wait at the ends of their lanes, due at once."""
     if not wanted:
         return
-    ((now, last),) = await db.fetch("SELECT at, cursor FROM events ORDER BY cursor DESC LIMIT 1")
+    last: int = await db.fetchval("SELECT max(cursor) FROM events")
     names = list({place.webhook for place in wanted})
     ends: dict[str, int] = {row["webhook"]: row["end"] for row in await db.fetch(ENDS, last, names)}
     await db.execute(
@@ -133,7 +134,7 @@ async def _send_again(db: Database, wanted: list[_Place]) -> None:
         [place.webhook for place in wanted],
         [shard_of(place.uid) for place in wanted],
         [ends[place.webhook] for place in wanted],
-        now,
+        micros(now),
     )
     await touch(db, names)
 

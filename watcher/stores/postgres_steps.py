@@ -5,6 +5,7 @@ Lists go to the server as arrays, a column each, so that a hundred steps are as 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 from watcher.core.errors import LeaseLostError, StaleWatchError, StoreError
@@ -15,7 +16,9 @@ from watcher.stores.postgres_endpoints import touch
 from watcher.stores.postgres_news import tell
 from watcher.stores.postgres_text import storable
 from watcher.stores.postgres_writer import Held
-from watcher.stores.rows import ConditionColumns, micros, micros_or_none, write_snapshot, write_trouble
+from watcher.stores.rows import ConditionColumns, micros, micros_or_none, span, write_snapshot, write_trouble
+
+MOST_SKEW = timedelta(minutes=1)  # of the clocks of workers
 
 # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -241,16 +244,21 @@ REPORT = """
 
 
 async def write_pause(db: Database, condition: Condition) -> None:
-    """Write until when nothing is sent to a provider; the longest that any worker was told holds."""
+    """Write until when nothing is sent to a provider; the longest that any worker was told holds.
+
+    Not one that was told by a clock that was ahead.
+    """
     await db.execute(
         """
         INSERT INTO conditions AS known (provider, uid, sequence, paused_until, paused_at) VALUES ($1, $2, 0, $3, $4)
         ON CONFLICT (provider) DO UPDATE SET paused_until = excluded.paused_until, paused_at = excluded.paused_at
             WHERE known.paused_until IS NULL OR known.paused_until < excluded.paused_until
+                OR known.paused_at > excluded.paused_at + $5
         """,
         condition.provider,
         condition.uid,
         micros_or_none(condition.paused_until),
         micros_or_none(condition.paused_at),
+        span(MOST_SKEW),
     )
     await tell(db, News.KNOWN)

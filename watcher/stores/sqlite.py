@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
@@ -20,6 +21,7 @@ from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.rows import OpenedColumns, WatchColumns
 from watcher.stores.sqlite_endpoints import keep, know, read_endpoints
 from watcher.stores.sqlite_file import open_owned, open_read_only
+from watcher.stores.sqlite_hasten import hasten, is_late
 from watcher.stores.sqlite_intents import read_intents, write_intent
 from watcher.stores.sqlite_lock import OwnerLock
 from watcher.stores.sqlite_outbox import (
@@ -33,7 +35,6 @@ from watcher.stores.sqlite_outbox import (
 from watcher.stores.sqlite_prune import forget
 from watcher.stores.sqlite_replay import replay
 from watcher.stores.sqlite_requests import keep_position, read_position, take_in
-from watcher.stores.sqlite_rewind import rewind
 from watcher.stores.sqlite_steps import attempt_step, read_conditions, write_pause, write_report
 from watcher.stores.sqlite_thread import SqliteThread
 
@@ -66,10 +67,11 @@ class SqliteStore:
         """
         writer = await to_thread.run_sync(open_owned, path)
         reader = await to_thread.run_sync(open_read_only, path)
-        observe = metrics.STORE_COMMIT.observe
         return cls(
             path,
-            writer=SqliteThread(writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=observe),
+            writer=SqliteThread(
+                writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=metrics.STORE_COMMIT.observe
+            ),
             reader=SqliteThread(reader, name="store-reader", begin="BEGIN"),
         )
 
@@ -210,15 +212,17 @@ class SqliteStore:
 
     async def loosen(self, *, now: datetime) -> int:
         """Let go of lanes, a few at a time."""
-        loosened, some = 0, FEW
-        while some == FEW:
-            some = await self._own(lambda db: loosen(db, now=now, limit=FEW), rows=FEW)
+        loosened = 0
+        while (some := await self._own(lambda db: loosen(db, now=now, limit=FEW), rows=FEW)) == FEW:
             loosened += some
-        return loosened
+        return loosened + some
 
-    async def rewind(self, *, now: datetime) -> None:
-        """Put back what a clock that was ahead has put off."""
-        await self._own(lambda db: rewind(db, now=now))
+    async def hasten(self, webhook: str, *, now: datetime, waits: Sequence[timedelta], order_wait: timedelta) -> None:
+        """Shorten what is too long, a few at a time; nothing is written where nothing is."""
+        some = FEW if await self._reader.run(lambda db: is_late(db, webhook, now=now, waits=waits)) else 0
+        work = partial(hasten, webhook=webhook, now=now, waits=waits, order_wait=order_wait, limit=FEW)
+        while some == FEW:
+            some = await self._own(work, rows=FEW)
 
     async def undelivered(self) -> list[str]:
         """Return whose deliveries wait."""
@@ -247,11 +251,11 @@ class SqliteStore:
 
         await self._own(work)
 
-    async def replay(self, intent: Replay, *, limit: int) -> int:
+    async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         """Make the next deliveries of a replay wait; where many are passed over, in several transactions."""
         made = None
         while made is None:
-            made = await self._own(lambda db: replay(db, intent, limit=limit), rows=limit)
+            made = await self._own(lambda db: replay(db, intent, now=now, limit=limit), rows=limit)
         return made
 
     # --- what is old ------------------------------------------------------------------------------------------

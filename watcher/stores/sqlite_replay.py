@@ -1,18 +1,19 @@
 """Sending again what was sent before, or was never sent to a webhook. Runs inside somebody else's transaction."""
 
 import sqlite3
+from datetime import datetime
 from typing import TypeAlias
 
 import orjson
 
 from watcher.core.intent import Replay
-from watcher.stores.rows import micros_or_none
+from watcher.stores.rows import micros, micros_or_none
 
 WINDOW = 1000  # rows looked at in one transaction, wanted or not
 LAST = 2**63 - 1
 
 
-def replay(db: sqlite3.Connection, intent: Replay, *, limit: int) -> int | None:
+def replay(db: sqlite3.Connection, intent: Replay, *, now: datetime, limit: int) -> int | None:
     """Make the next deliveries wait; return how many.
 
     None: none of those that were looked at is wanted, but there are more. With the last of them the intent ends.
@@ -24,7 +25,7 @@ def replay(db: sqlite3.Connection, intent: Replay, *, limit: int) -> int | None:
     if reached is None:
         db.execute("DELETE FROM intents WHERE id = ?", (intent.id,))
         return 0
-    _send_again(db, wanted)
+    _send_again(db, wanted, now=now)
     db.execute("UPDATE intents SET event = ?, webhook = ? WHERE id = ?", (*reached, intent.id))
     return len(wanted) or None
 
@@ -121,13 +122,16 @@ ALL = """
 """
 
 
-def _send_again(db: sqlite3.Connection, wanted: list[tuple[int, str]]) -> None:
-    """Make deliveries wait at the ends of their lanes, due at once: since the last event that there is."""
-    now, last = db.execute("SELECT at, cursor FROM events ORDER BY cursor DESC LIMIT 1").fetchone()
+def _send_again(db: sqlite3.Connection, wanted: list[tuple[int, str]], *, now: datetime) -> None:
+    """Make deliveries wait at the ends of their lanes, due at once."""
+    (last,) = db.execute("SELECT max(cursor) FROM events").fetchone()
     ends = {name: db.execute(END, (last, name)).fetchone()[0] for name in {webhook for _, webhook in wanted}}
     db.executemany(
         SEND_AGAIN,
-        [{"event": event, "webhook": webhook, "due_at": now, "place": ends[webhook]} for event, webhook in wanted],
+        [
+            {"event": event, "webhook": webhook, "due_at": micros(now), "place": ends[webhook]}
+            for event, webhook in wanted
+        ],
     )
 
 

@@ -1,5 +1,6 @@
 """No connection to an address that `Guard` forbids: names are checked when looked up, addresses when called."""
 
+import errno
 import socket
 from ipaddress import ip_address
 
@@ -72,12 +73,19 @@ def _is_here(address: str, *, guard: Guard) -> bool:
 
 
 def is_this_machine(address: str) -> bool:
-    """Ask the kernel which address it would call from: of ourselves, the same. Nothing is sent."""
+    """Ask the kernel which address it would call from: of ourselves, the same. Nothing is sent.
+
+    Raises:
+        OSError: there is no file handle to ask with.
+
+    """
     try:
         called = ip_address(address)
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(0)
             asking.connect((address, 9))
             return ip_address(asking.getsockname()[0]) == called
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise
         return False

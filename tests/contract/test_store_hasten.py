@@ -1,0 +1,96 @@
+"""The contract of a store about what waits too long: a clock was ahead when it was put off, and has been put right."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from store_values import NOON, a_step, a_watch, added, head_of, settled, told, waiting
+
+from watcher.core.delivery import Decision
+from watcher.core.errors import LeaseLostError
+from watcher.ports import Store
+
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+WAITS = [0 * SECOND, 10 * SECOND, 60 * SECOND]  # by attempts that were burnt
+
+
+async def failed(
+    store: Store,
+    *,
+    due_at: datetime,
+    burnt: int = 1,
+    refused_since: datetime | None = None,
+    order_wait: timedelta = HOUR,
+) -> None:
+    """Have one delivery that goes again, and one behind it."""
+    (watch,) = await added(store, a_watch())
+    await told(store, watch, events=2)
+    one = settled(await head_of(store), Decision.RETRY, next_at=due_at, burnt=burnt)
+    loosens_at = refused_since and refused_since + order_wait
+    delivery = replace(one.delivery, refused_since=refused_since, loosens_at=loosens_at)
+    await store.settle([replace(one, delivery=delivery)])
+
+
+async def hastened(store: Store, *, now: datetime = NOON, waits: Sequence[timedelta] = WAITS) -> None:
+    await store.hasten("ops", now=now, waits=waits, order_wait=HOUR)
+
+
+@pytest.mark.parametrize(("burnt", "wait"), [(0, WAITS[0]), (1, WAITS[1]), (2, WAITS[2]), (9, WAITS[2])])
+async def test_a_delivery_waits_no_longer_than_it_may(store: Store, burnt: int, wait: timedelta) -> None:
+    await failed(store, due_at=NOON + HOUR, burnt=burnt)
+    await hastened(store)
+    assert [head.due_at for head in await waiting(store)] == [NOON + wait]
+    await hastened(store, now=NOON + 5 * SECOND)  # which puts nothing off
+    assert [head.due_at for head in await waiting(store)] == [NOON + wait]
+
+
+async def test_what_waits_as_long_as_it_may_is_left_as_it_is(store: Store) -> None:
+    await failed(store, due_at=NOON + WAITS[1], refused_since=NOON + HOUR)
+    before = await waiting(store)
+    await hastened(store)
+    assert await waiting(store) == before
+
+
+async def test_a_lane_is_held_back_no_longer_than_it_may_be(store: Store) -> None:
+    await failed(store, due_at=NOON + 2 * HOUR, refused_since=NOON + SECOND)
+    await hastened(store)
+    head = await head_of(store)
+    assert (head.refused_since, head.loosens_at) == (NOON, NOON + HOUR)
+
+
+async def test_a_lane_that_is_held_back_for_less_stays_so(store: Store) -> None:
+    since = NOON - SECOND
+    await failed(store, due_at=NOON + HOUR, refused_since=since)
+    await hastened(store)
+    head = await head_of(store)
+    assert (head.refused_since, head.loosens_at) == (since, since + HOUR)
+
+
+async def test_only_one_webhook_is_hastened(store: Store) -> None:
+    await failed(store, due_at=NOON + HOUR)
+    await store.hasten("audit", now=NOON, waits=WAITS, order_wait=HOUR)
+    assert (await head_of(store)).due_at == NOON + HOUR
+
+
+async def test_however_many_are_too_late_all_are_hastened(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"watcher.stores.{name}.FEW", 2)
+    watches = await added(store, *(a_watch(f"w{number}") for number in range(5)))
+    for watch in watches:
+        await store.commit([a_step(watch, events=1, to=("ops",))])
+    heads = await waiting(store)
+    await store.settle([settled(head, Decision.RETRY, next_at=NOON + HOUR, burnt=1) for head in heads])
+    await hastened(store)
+    assert [head.due_at for head in await waiting(store)] == [NOON + WAITS[1]] * 5
+
+
+async def test_who_owns_nothing_hastens_nothing(store: Store) -> None:
+    await failed(store, due_at=NOON + HOUR)
+    await store.release()
+    try:
+        await hastened(store)
+    except LeaseLostError:
+        return
+    await store.lease()
+    assert (await head_of(store)).due_at == NOON + HOUR

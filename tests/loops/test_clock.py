@@ -1,0 +1,182 @@
+"""A wall clock that was wrong for a while: nobody waits for a time that is long to come, and nothing is forgotten."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+import pytest
+from calls import A, Calls, section
+from fakes import Answer, SpiedStore
+from outboxes import BAD, GOOD, Outbox, pumps
+from virtual import EPOCH, VirtualClock
+from worlds import Polling, log_of, turning
+
+from watcher.core.endpoint import Endpoint, paused
+from watcher.core.intent import Replay
+from watcher.core.model import Condition
+from watcher.keep import Keeper
+
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+
+def told_ahead(clock: VirtualClock) -> Condition:
+    """Return what a clock that is an hour ahead makes of a provider that wants a second's rest."""
+    ahead = clock.now() + HOUR
+    return Condition("d7", uid="condition of d7", paused_at=ahead, paused_until=ahead + SECOND)
+
+
+# --- deliveries -----------------------------------------------------------------------------------------------
+
+
+async def test_a_retry_that_a_clock_ahead_has_put_off_goes_as_the_schedule_says(
+    outbox: Outbox, clock: VirtualClock
+) -> None:
+    outbox.transport.script("ops", BAD, GOOD)
+    clock.step(HOUR)
+    pump = await outbox.pump(retry=["20s"])
+    clock.step(-HOUR)
+    async with turning(pump):
+        await outbox.tell("w")
+        pump.wake()
+        await anyio.sleep(2)
+    async with turning(await outbox.pump(retry=["20s"])):  # a restart, or a change of the section
+        await anyio.sleep(60)
+    first, second = outbox.transport.times("ops")
+    assert 20 <= second - first <= 24 + 2
+
+
+async def test_the_same_in_a_daemon_that_runs_on(outbox: Outbox, store: SpiedStore, clock: VirtualClock) -> None:
+    outbox.transport.script("ops", BAD, GOOD)
+    clock.step(HOUR)
+    every = pumps(store, clock=clock, transport=outbox.transport)
+    keeper = Keeper(keep=30 * 24 * HOUR, store=store, outbox=every, clock=clock)
+    webhook = outbox.section(retry=["20s"])
+    async with every.open(), turning(keeper):
+        await every.change({"ops": webhook}, callbacks=None)
+        await outbox.tell("w")
+        every.wake("ops")
+        await anyio.sleep(2)
+        clock.step(-HOUR)
+        await anyio.sleep(60)
+        assert len(outbox.received()) == 2
+        keeper.stop()
+
+
+async def test_a_replay_by_a_clock_that_was_put_right_is_sent(
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock
+) -> None:
+    await outbox.tell("old", events=2)
+    clock.step(HOUR)
+    await outbox.tell("ahead")
+    async with turning(await outbox.pump()):
+        await anyio.sleep(1)
+    clock.step(-HOUR)
+    async with turning(pump := await outbox.pump()):
+        await store.want(Replay(0, 100, webhook="ops", since=clock.now() - HOUR))
+        (intent,) = await store.intents()
+        assert isinstance(intent, Replay)
+        assert await store.replay(intent, now=clock.now(), limit=10) == 3
+        pump.wake()
+        await anyio.sleep(2)
+    assert sorted(outbox.received()[3:]) == sorted(outbox.received()[:3])
+
+
+async def test_a_callback_that_a_clock_ahead_has_put_off_goes_as_the_schedule_says(
+    store: SpiedStore, clock: VirtualClock, tmp_path: Path
+) -> None:
+    calls = Calls(store, clock, tmp_path)
+    calls.transport.script("a", Answer(500), GOOD)
+    calls.callbacks = section(retry=["20m"])
+    clock.step(24 * HOUR)
+    async with turning(origins := calls.origins(most=10)):
+        await calls.tell(A, "a", wake=origins)
+        await anyio.sleep(5)
+        clock.step(-24 * HOUR)
+        await anyio.sleep(2 * 3600)
+    first, second = calls.transport.times("a")
+    assert 1200 <= second - first <= 2400  # the pump that is idle first ends, and its wait begins once more
+
+
+async def test_a_rest_of_a_webhook_that_another_worker_learnt_by_a_clock_ahead_is_no_longer(
+    outbox: Outbox, clock: VirtualClock
+) -> None:
+    async with turning(pump := await outbox.pump()):
+        ahead = clock.now() + HOUR
+        endpoint = Endpoint("ops", section=pump.known.section)
+        pump.learn(replace(paused(endpoint, until=ahead + 10 * SECOND, now=ahead), version=99))
+        await outbox.tell("w")
+        pump.wake()
+        await anyio.sleep(60)
+    (sent,) = outbox.transport.times("ops")
+    assert 10 <= sent <= 12
+
+
+# --- polls ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_rest_of_a_provider_that_another_worker_learnt_by_a_clock_ahead_is_no_longer(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = Polling(store, clock)
+    await world.follow("op")
+    async with world.polling():
+        await anyio.sleep(1)
+        for _ in range(5):  # it is told of it again and again
+            world.pollers["d7"].learn(told_ahead(clock))
+            await anyio.sleep(0.1)
+        await anyio.sleep(600)
+    times = world.transport.times("op")
+    assert max(later - earlier for earlier, later in pairwise(times)) < 400
+
+
+async def test_a_rest_of_a_provider_that_a_clock_ahead_has_stored_is_no_longer(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = Polling(store, clock, {"d7": told_ahead(clock)})
+    await world.follow("op")
+    await world.run(seconds=60)
+    assert world.transport.times("op")[0] == pytest.approx(1, abs=0.5)
+
+
+async def test_a_rest_that_a_right_clock_was_told_of_after_one_ahead_outlives_a_restart(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    clock.step(HOUR)
+    world = Polling(store, clock)
+    await world.follow("a")
+    short, long = (Answer(429, headers={"retry-after": seconds}) for seconds in ("1", "600"))
+    world.transport.script("a", short, short, long, log_of("a", "sent"))
+    async with world.polling():
+        await anyio.sleep(1.5)
+        clock.step(-HOUR)
+        await anyio.sleep(60)
+    told_at = world.transport.times("a")[-1]
+    (condition,) = await store.conditions()
+    again = Polling(store, clock, {"d7": condition})
+    await again.run(seconds=700)
+    assert again.transport.times("a")[0] - told_at >= 600
+
+
+# --- what is old ----------------------------------------------------------------------------------------------
+
+
+async def test_a_clock_that_is_ahead_for_a_while_makes_nothing_old(
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock
+) -> None:
+    outbox.transport.script("ops", BAD)
+    keeper = Keeper(
+        keep=30 * 24 * HOUR, store=store, outbox=pumps(store, clock=clock, transport=outbox.transport), clock=clock
+    )
+    async with turning(pump := await outbox.pump(retry=["1h"] * 3), keeper):
+        await outbox.tell("w", events=2)
+        pump.wake()
+        await anyio.sleep(30)
+        clock.step(31 * 24 * HOUR)
+        await anyio.sleep(130)
+        clock.step(-31 * 24 * HOUR)
+        outbox.transport.script("ops", GOOD)
+        await anyio.sleep(3 * 3600)
+    assert outbox.received() == [("w", 1), ("w", 1), ("w", 2)]
+    assert clock.monotonic() - EPOCH > 3 * 3600

@@ -1,0 +1,53 @@
+"""What waits for longer than anything ever may: a clock was ahead when that was written. In others' transactions."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import orjson
+
+from watcher.stores.rows import micros, span
+
+
+def is_late(db: sqlite3.Connection, webhook: str, *, now: datetime, waits: Sequence[timedelta]) -> bool:
+    """Say whether anything waits for longer; looks only at what waits for its time."""
+    return bool(db.execute(LATE, _values(webhook, now=now, waits=waits) | {"limit": 1}).fetchone())
+
+
+def hasten(
+    db: sqlite3.Connection,
+    webhook: str,
+    *,
+    now: datetime,
+    waits: Sequence[timedelta],
+    order_wait: timedelta,
+    limit: int,
+) -> int:
+    """Let some of it wait for no longer than it may from now; return how many."""
+    values = _values(webhook, now=now, waits=waits) | {"order_wait": span(order_wait), "limit": limit}
+    return db.execute(HASTEN, values).rowcount
+
+
+def _values(webhook: str, *, now: datetime, waits: Sequence[timedelta]) -> dict[str, object]:
+    longest = orjson.dumps([span(wait) for wait in waits]).decode()
+    return {"webhook": webhook, "now": micros(now), "waits": longest, "last": len(waits) - 1}
+
+
+LATE = """
+    SELECT id FROM deliveries
+    WHERE webhook = :webhook AND head = 1 AND again = 1 AND due_at > :now
+        AND due_at > :now + json_extract(:waits, '$[' || min(burnt, :last) || ']')
+    LIMIT :limit
+"""
+HASTEN = """
+    UPDATE deliveries
+    SET due_at = :now + json_extract(:waits, '$[' || min(burnt, :last) || ']'),
+        refused_since = CASE WHEN loosens_at > :now + :order_wait THEN :now ELSE refused_since END,
+        loosens_at = min(loosens_at, :now + :order_wait)
+    WHERE id IN (
+        SELECT id FROM deliveries
+        WHERE webhook = :webhook AND head = 1 AND again = 1 AND due_at > :now
+            AND due_at > :now + json_extract(:waits, '$[' || min(burnt, :last) || ']')
+        LIMIT :limit
+    )
+"""
