@@ -1,7 +1,12 @@
-"""`ports.Clock` of the machine; tests have others."""
+"""`ports.Clock` of the machine; tests have others. And how far a wall clock is believed."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from watcher.ports import Clock
+
+LEAP = timedelta(minutes=1)
+BELIEVED_AFTER = 600.0
 
 
 class SystemClock:
@@ -13,3 +18,27 @@ class SystemClock:
     def now() -> datetime:
         """Return the wall clock, in UTC."""
         return datetime.now(UTC)
+
+
+class DoubtfulClock:
+    """A wall clock that is not believed at once when it leaps ahead: somebody may put it back.
+
+    What cannot be undone goes by it: a leap of a minute and more counts once it has lasted for ten.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
+        self._leapt_at: float | None = None
+
+    def now(self) -> datetime:
+        """Return a moment that has come, in UTC."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        steady = self._zero + timedelta(seconds=monotonic)
+        if wall > steady + LEAP:
+            self._leapt_at = self._leapt_at or monotonic
+            if monotonic - self._leapt_at < BELIEVED_AFTER:
+                return steady
+        self._leapt_at = None
+        self._zero += wall - steady
+        return wall

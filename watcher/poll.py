@@ -13,6 +13,7 @@ import structlog
 from watcher import metrics
 from watcher.ask import MOST_REQUESTS, Answered, Asker, Polled, Unchanged
 from watcher.bell import Bell
+from watcher.clock import DoubtfulClock
 from watcher.core.agenda import Entry
 from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.gate import Gate
@@ -57,9 +58,8 @@ class Poller:
         self._provider = provider
         self._terms = Terms(provider.poll, provider.grace, provider.trouble_after)
         self._rhythm = Rhythm.of(provider.poll)
-        self._store = store
-        self._recorder = recorder
-        self._clock = clock
+        self._store, self._recorder = store, recorder
+        self._clock, self._sure = clock, DoubtfulClock(clock)
         self._hold = hold or Hold(clock)
         self._share = self._hold.share
         self._asker = Asker(provider, transport=transport, clock=clock)
@@ -79,8 +79,7 @@ class Poller:
         self._turn = anyio.Lock()
         self._bell = Bell()
         self._swept_at = -SWEEP_EVERY
-        self._stopping = False
-        self._turned_at = clock.monotonic()
+        self._stopping, self._turned_at = False, clock.monotonic()
 
     async def run(self) -> None:
         """Poll until stopped; what is in flight then is finished."""
@@ -193,7 +192,7 @@ class Poller:
 
     async def _expire_late(self, now: float) -> None:
         """End some of those that pass their deadline while nobody may ask; the rest at the next nap."""
-        late = self._rota.take_late(now=self._clock.now(), at=now, limit=SOME)
+        late = self._rota.take_late(now=self._sure.now(), at=now, limit=SOME)
         self._swept_at = now if len(late) < SOME else -SWEEP_EVERY  # seldom, because it looks at every watch
         async with anyio.create_task_group() as ending:  # together, so that they share disk writes
             for entry in late:
@@ -211,7 +210,7 @@ class Poller:
         """Ask for one watch, do what the answer means, and schedule it again."""
         started, asked_at = self._clock.monotonic(), self._clock.now()
         epoch = self._hold.epoch(entry.uid)
-        usable = None if entry.trouble or asked_at.timestamp() >= entry.deadline else entry.digest
+        usable = None if entry.trouble or self._sure.now().timestamp() >= entry.deadline else entry.digest
         polled = await self._asker.poll(orjson.loads(entry.params), digest=usable)
         now = self._clock.monotonic()
         outcome = None if isinstance(polled, Unchanged) else polled.outcome
@@ -264,6 +263,7 @@ class Poller:
             terms=self._terms,
             dice=random.random(),  # noqa: S311  # spreads polls
             is_alone=self._gate.reason is None,
+            sure=self._sure.now(),
         )
         if step.writes:
             await self._recorder.commit(before, step, error=detail(polled.outcome))

@@ -15,7 +15,7 @@ from worlds import Polling, log_of, turning
 
 from watcher.core.endpoint import Endpoint, paused
 from watcher.core.intent import Replay
-from watcher.core.model import Condition
+from watcher.core.model import Condition, Ending
 from watcher.keep import Keeper
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -157,6 +157,41 @@ async def test_a_rest_that_a_right_clock_was_told_of_after_one_ahead_outlives_a_
     again = Polling(store, clock, {"d7": condition})
     await again.run(seconds=700)
     assert again.transport.times("a")[0] - told_at >= 600
+
+
+@pytest.mark.parametrize("word", ["sent", "missing"])
+async def test_a_clock_that_is_ahead_for_a_while_ends_no_watch(
+    store: SpiedStore, clock: VirtualClock, word: str
+) -> None:
+    world = Polling(store, clock, d7={"grace": "1h"})
+    await world.follow("a")
+    missing = [Answer(404)] * 500 if word == "missing" else []
+    world.transport.script("a", *missing, log_of("a", "sent"))
+    async with world.polling():
+        await anyio.sleep(30)
+        clock.step(96 * HOUR)
+        await anyio.sleep(300)
+        clock.step(-96 * HOUR)
+        await anyio.sleep(300)
+    watch = await store.watch("uid-a")
+    assert watch is not None
+    assert (watch.ending, len(world.transport.times("a")) > 3) == (None, True)
+
+
+async def test_a_clock_that_was_put_right_is_believed_after_a_while(store: SpiedStore, clock: VirtualClock) -> None:
+    world = Polling(store, clock)
+    await world.follow("a", deadline=HOUR)
+    async with world.polling():
+        await anyio.sleep(30)
+        clock.step(2 * HOUR)
+        await anyio.sleep(599)
+        watch = await store.watch("uid-a")
+        assert watch is not None
+        assert watch.ending is None
+        await anyio.sleep(600)
+    watch = await store.watch("uid-a")
+    assert watch is not None
+    assert watch.ending is Ending.EXPIRED
 
 
 # --- what is old ----------------------------------------------------------------------------------------------

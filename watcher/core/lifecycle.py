@@ -64,16 +64,27 @@ def begin(
     )
 
 
-def advance(watch: Watch, outcome: Final, *, now: datetime, terms: Terms, dice: float, is_alone: bool = True) -> Step:
+def advance(  # each is one of the things that decide it
+    watch: Watch,
+    outcome: Final,
+    *,
+    now: datetime,
+    terms: Terms,
+    dice: float,
+    is_alone: bool = True,
+    sure: datetime | None = None,
+) -> Step:
     """Return all that one answered poll does to an open watch: its new state, its events, when to ask again.
 
     Pure: `now` is the wall clock, `dice` in [0, 1) spreads the waits. A watch's times never go back with the clock.
+    What ends a watch, or is trouble for having lasted, goes by `sure`, which may be earlier, if the clock is doubted.
     Trouble that is not the watch's alone, as the whole provider is down, is not told for each watch.
     """
     at = _never_back(watch, now)
+    sure = at if sure is None else min(at, sure)
     if isinstance(outcome, Seen):
-        return _seen(watch, outcome, at, terms, dice)
-    return _unseen(watch, outcome, at, terms, dice, is_alone=is_alone)
+        return _seen(watch, outcome, at, sure, terms, dice)
+    return _unseen(watch, outcome, at, sure, terms, dice, is_alone=is_alone)
 
 
 def expire(watch: Watch, *, now: datetime) -> Step:
@@ -91,7 +102,9 @@ def _never_back(watch: Watch, now: datetime) -> datetime:
     return max(now, watch.changed_at or watch.accepted_at, watch.trouble.since if watch.trouble else now)
 
 
-def _seen(watch: Watch, seen: Seen, at: datetime, terms: Terms, dice: float) -> Step:
+def _seen(  # private: as `advance`
+    watch: Watch, seen: Seen, at: datetime, sure: datetime, terms: Terms, dice: float
+) -> Step:
     observation = seen.observation
     after = merge(watch.snapshot, observation)
     changes = list(_changes(watch.snapshot, after, observation))
@@ -100,7 +113,7 @@ def _seen(watch: Watch, seen: Seen, at: datetime, terms: Terms, dice: float) -> 
     now_watch = replace(watch, snapshot=after, trouble=None, changed_at=at if changes or told else watch.changed_at)
     if after.state.is_final:
         return _finish(now_watch, changes, at, _ending(after.state), result=observation.result, before=watch)
-    if at >= now_watch.deadline_at:
+    if sure >= now_watch.deadline_at:
         return _finish(now_watch, changes, at, Ending.EXPIRED, before=watch)
     if watch.trouble is not None and told:
         changes.insert(0, event.trouble_told(EventType.RECOVERED, watch.trouble))
@@ -127,20 +140,20 @@ def _changes(before: Snapshot | None, after: Snapshot, observation: Observation)
 
 
 def _unseen(  # private: as `advance`
-    watch: Watch, outcome: Unseen, at: datetime, terms: Terms, dice: float, *, is_alone: bool
+    watch: Watch, outcome: Unseen, at: datetime, sure: datetime, terms: Terms, dice: float, *, is_alone: bool
 ) -> Step:
     trouble = _worse(watch.trouble, outcome, at)
     now_watch = replace(watch, trouble=trouble)
-    if isinstance(outcome, Missing) and _is_gone(watch, trouble, at, terms):
+    if isinstance(outcome, Missing) and _is_gone(watch, trouble, sure, terms):
         existed = watch.snapshot is not None or trouble.existed
         ending, reason = (outcome.ending, trouble.cause) if existed else (Ending.GONE, None)
         return _finish(now_watch, [], at, ending, reason=reason)
-    if at >= watch.deadline_at:
+    if sure >= watch.deadline_at:
         return _finish(now_watch, [], at, Ending.EXPIRED)
     wait = until(_wait(watch, outcome, trouble, at, terms, dice), terms.pace, now=at, deadline_at=watch.deadline_at)
     if isinstance(outcome, Throttled) and outcome.retry_after is not None:
         wait = max(wait, outcome.retry_after)
-    if trouble.told or not is_alone or not _is_worth_telling(outcome, trouble, at, terms):
+    if trouble.told or not is_alone or not _is_worth_telling(outcome, trouble, sure, terms):
         return _step(now_watch, [], at, wait=wait, before=watch)
     told = replace(trouble, told=True)
     drafts = [event.trouble_told(EventType.TROUBLE, told)]
@@ -159,18 +172,18 @@ def _worse(before: Trouble | None, outcome: Unseen, at: datetime) -> Trouble:
     return counted if counted.told else replace(counted, reason=reason, http_status=http_status)
 
 
-def _is_gone(watch: Watch, trouble: Trouble, at: datetime, terms: Terms) -> bool:
+def _is_gone(watch: Watch, trouble: Trouble, sure: datetime, terms: Terms) -> bool:
     if watch.snapshot is not None or trouble.existed:
         return trouble.missing >= MISSING_SEEN
-    return trouble.missing >= MISSING_UNSEEN and at - watch.submitted_at >= terms.grace
+    return trouble.missing >= MISSING_UNSEEN and sure - watch.submitted_at >= terms.grace
 
 
-def _is_worth_telling(outcome: Unseen, trouble: Trouble, at: datetime, terms: Terms) -> bool:
+def _is_worth_telling(outcome: Unseen, trouble: Trouble, sure: datetime, terms: Terms) -> bool:
     if isinstance(outcome, Denied | Refused):
         return True
     if isinstance(outcome, Throttled):
         return False
-    return trouble.polls >= POLLS_TO_TROUBLE and at - trouble.since >= terms.trouble_after
+    return trouble.polls >= POLLS_TO_TROUBLE and sure - trouble.since >= terms.trouble_after
 
 
 def _wait(  # private, and each is needed by one of the cases
