@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from make import START, after, span, watch
 
-from watcher.core.model import END_OF_TIME, Ending, Grant, Snapshot, State
+from watcher.core.model import END_OF_TIME, Condition, Ending, Grant, Snapshot, State
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,21 @@ def test_what_a_login_brought_is_in_no_repr() -> None:
 def test_a_watch_is_pending_until_something_else_is_seen() -> None:
     assert watch().state is State.PENDING
     assert watch(Snapshot("RUNNING", State.IN_PROGRESS)).state is State.IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("paused_at", "paused_until", "until"),
+    [
+        (None, None, None),
+        (START, after("10s"), after("10s")),
+        (None, after("10s"), after("10s")),
+        (START - span("10s"), START, None),
+        (after("1h"), after("61m"), after("1m")),  # as a clock said that was ahead
+        (after("1h"), after("1h"), None),
+    ],
+)
+def test_a_provider_rests_no_longer_than_was_said(
+    paused_at: datetime | None, paused_until: datetime | None, until: datetime | None
+) -> None:
+    condition = Condition("d7", "uid", paused_at=paused_at, paused_until=paused_until)
+    assert condition.rests_until(now=START) == until

@@ -11,7 +11,7 @@ from make import START, after, delivery, event, span, webhook
 from watcher.core.delivery import Attempt, Decision, Delivery, Settled
 from watcher.core.endpoint import Disabled
 from watcher.core.model import Callback
-from watcher.core.webhook import Kind, Meaning, settle
+from watcher.core.webhook import Kind, Meaning, longest_waits, settle
 from watcher.core.webhook_section import SCHEDULES, Webhook
 
 NOW = after("2s")
@@ -267,3 +267,11 @@ def test_a_delivery_is_given_up_when_its_schedule_is_used_up_and_never_before(
         else:
             assert one.due_at == (now if is_spared else until or now) or (kind, one.due_at) == (Kind.PAUSED, until)
         now = one.due_at
+
+
+@given(dice=st.floats(0, 1, exclude_max=True), burnt=st.integers(0, 2))
+def test_no_wait_is_longer_than_the_longest(dice: float, burnt: int) -> None:
+    section = webhook(retry=["1s", "1m", "1h"])
+    found = judged(replace(FRESH, burnt=burnt), Kind.FAILED, section=section, dice=dice).delivery
+    assert span("0s") < found.due_at - NOW <= longest_waits(section)[found.burnt]
+    assert longest_waits(section) == [span(wait) for wait in ("0s", "1200ms", "72s", "72m")]
