@@ -33,6 +33,9 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
+TRUSTING = trusting()  # not in the event loop, as it reads the disk
+
+
 @pytest.mark.parametrize(
     ("theirs", "words"),
     [
@@ -43,7 +46,7 @@ def trusting() -> ssl.SSLContext:
 )
 async def test_h18_a_bad_certificate_is_told_no_word_of_the_event(theirs: ssl.SSLContext, words: str) -> None:
     async with listening(answer(), tls=theirs) as server:
-        fault, detail = why(await attempt(f"https://127.0.0.1:{server.port}", tls=trusting()))
+        fault, detail = why(await attempt(f"https://127.0.0.1:{server.port}", tls=TRUSTING))
     assert fault is Fault.TLS
     assert words in detail
     assert server.heads == []
@@ -55,7 +58,7 @@ async def test_h18_a_self_signed_certificate_is_told_no_word_of_the_event(tmp_pa
     pem.write_bytes(own.private_key_pem.bytes() + own.cert_pem.bytes())
     theirs.load_cert_chain(pem)
     async with listening(answer(), tls=theirs) as server:
-        fault, detail = why(await attempt(f"https://127.0.0.1:{server.port}", tls=trusting()))
+        fault, detail = why(await attempt(f"https://127.0.0.1:{server.port}", tls=TRUSTING))
     assert fault is Fault.TLS
     assert "self-signed certificate" in detail
     assert server.heads == []
@@ -75,16 +78,16 @@ async def test_h18_tls_1_0_is_not_spoken() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(asyncio.to_thread(shake_hands))
             url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-            fault, detail = why(await attempt(url, tls=trusting()))
+            fault, detail = why(await attempt(url, tls=TRUSTING))
     assert fault is Fault.TLS
     assert "protocol version" in detail
 
 
 async def test_h18_good_tls_is_fine() -> None:
     async with listening(answer(b"safe"), tls=server_side()) as server:
-        assert what(await attempt(f"https://127.0.0.1:{server.port}", tls=trusting())) == (200, b"safe")
+        assert what(await attempt(f"https://127.0.0.1:{server.port}", tls=TRUSTING)) == (200, b"safe")
 
 
 async def test_h18_a_handshake_that_never_ends_is_left_in_time() -> None:
     async with listening(answer()) as server:  # it waits for the end of a head
-        assert why(await attempt(f"https://127.0.0.1:{server.port}", tls=trusting())) == LATE
+        assert why(await attempt(f"https://127.0.0.1:{server.port}", tls=TRUSTING)) == LATE

@@ -20,7 +20,7 @@ def tls_context(
     if ca_file:
         _check_certificates(ca_file, key="ca_file")
     elif machines := ssl.get_default_verify_paths().cafile:  # which OpenSSL takes for empty if it can't be read now
-        _check_readable(Path(machines), key="the machine's certificates")
+        _check_readable(Path(machines), key="ca_file (the machine's)")
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # which Debian's Python leaves to OpenSSL
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # which Python 3.13 turns on: many a private CA is older than that
