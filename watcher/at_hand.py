@@ -47,7 +47,7 @@ class AtHand:
         self._batch = terms.batch
         self._is_ordered = terms.order == "watch"
         self._waits, self._order_wait = longest_waits(terms), terms.order_wait
-        self._is_bounded = False
+        self._is_unbounded = True
         self._most = max(terms.concurrency, terms.batch) * FOR_EACH
         self._ready: dict[bool, deque[Delivery]] = {False: deque(), True: deque()}
         self._look_at = {False: AT_ONCE, True: AT_ONCE}
@@ -80,7 +80,7 @@ class AtHand:
         for again, ready in self._ready.items():
             self._let_go([one for one in ready if not self._hold.has(one.event.uid)])
             self._ready[again] = deque(one for one in ready if self._hold.has(one.event.uid))
-        self._is_bounded = False
+        self._is_unbounded = True
         self.look_soon(AT_ONCE)
 
     @property
@@ -125,12 +125,9 @@ class AtHand:
         soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
         but = self._held.keys() | self._shunned.keys()
         try:
-            if not self._is_bounded:
-                self._is_bounded = True
-                await self._store.hasten(self._webhook, now=now, waits=self._waits, order_wait=self._order_wait)
+            await self._bound(now)
             heads = await self._store.heads(self._webhook, again=again, now=soon, limit=self._most, but=but)
         except StoreError as error:
-            self._is_bounded = False
             self._complain(error)
             self.look_soon(now + PATIENCE, again=again)
             return
@@ -147,6 +144,17 @@ class AtHand:
             self.look_soon(now, again=again)
         for until in self._shunned.values():
             self.look_soon(until)
+
+    async def _bound(self, now: datetime) -> None:
+        """See to it, once, that nothing waits for longer than it may."""
+        if not self._is_unbounded:
+            return
+        self._is_unbounded = False
+        try:
+            await self._store.hasten(self._webhook, now=now, waits=self._waits, order_wait=self._order_wait)
+        except StoreError:
+            self._is_unbounded = True
+            raise
 
     # --- giving out -------------------------------------------------------------------------------------------
 

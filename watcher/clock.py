@@ -23,11 +23,13 @@ class SystemClock:
 class DoubtfulClock:
     """A wall clock that is not believed at once when it leaps ahead: somebody may put it back.
 
-    What cannot be undone goes by it: a leap of a minute and more counts once it has lasted for ten.
+    What cannot be undone goes by it: a leap of a minute and more counts once it has lasted, for ten minutes or as is
+    said.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, believed_after: float = BELIEVED_AFTER) -> None:
         self._clock = clock
+        self._believed_after = believed_after
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self._leapt_at: float | None = None
 
@@ -37,7 +39,7 @@ class DoubtfulClock:
         steady = self._zero + timedelta(seconds=monotonic)
         if wall > steady + LEAP:
             self._leapt_at = self._leapt_at or monotonic
-            if monotonic - self._leapt_at < BELIEVED_AFTER:
+            if monotonic - self._leapt_at < self._believed_after:
                 return steady
         self._leapt_at = None
         self._zero += wall - steady

@@ -129,11 +129,10 @@ class Crew:
     @asynccontextmanager
     async def _polling(self, name: str, provider: Provider) -> AsyncIterator[Poller]:
         """Make the poller of a section, with what is known of its account, and all its watches."""
-        conditions = {condition.provider: condition for condition in await self._store.conditions()}
         poller = Poller(
             name,
             provider,
-            condition=conditions.get(name) or Condition(name, uid=secrets.token_hex(16)),
+            condition=await self._condition(name),
             store=self._store,
             recorder=self._recorder,
             transport=self._polls,
@@ -143,6 +142,15 @@ class Crew:
         async with self.feed.feeding(name, poller):
             poller.follow()  # only now: shards may have changed hands while its watches were loaded
             yield poller
+
+    async def _condition(self, name: str) -> Condition:
+        """Return what is known of an account; a pause that a clock ahead has told of is shortened, once."""
+        conditions = {condition.provider: condition for condition in await self._store.conditions()}
+        known = conditions.get(name) or Condition(name, uid=secrets.token_hex(16))
+        after = known.rewound(now=self._clock.now())
+        if after != known and not self._hold.is_shared:  # or others' clocks may be the right ones
+            await self._store.pause(after)
+        return after
 
     @asynccontextmanager
     async def _taking(self, name: str, section: SourceSection) -> AsyncIterator[Intake]:

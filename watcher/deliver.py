@@ -61,9 +61,10 @@ class Pump:
         self._clock = clock
         self._agent = agent
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
-        self.known = endpoint = rewound(endpoint, now=self._now())
-        self._meter = metrics.WebhookMeter(endpoint.name)
         self._hold = hold or Hold(clock)
+        before, endpoint = endpoint, rewound(endpoint, now=self._now())
+        self.known = endpoint if self._hold.is_shared else before  # others' clocks may be the right ones
+        self._meter = metrics.WebhookMeter(endpoint.name)
         self._outlet = Outlet(endpoint, terms=webhook, now=self._now(), share=self._hold.share)
         self._outlet.adopt(webhook.fingerprint)
         self._bell = Bell()

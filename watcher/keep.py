@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from watcher import metrics
 from watcher.bell import Bell
+from watcher.clock import DoubtfulClock
 from watcher.core.delivery import Decision
 from watcher.core.errors import StoreError
 from watcher.outbox import Outbox
@@ -20,6 +22,7 @@ ROWS = 500  # of one step, so that nobody waits long behind it
 BREATH = 0.1  # between two steps
 IDS_FOR = timedelta(days=365)
 STALL = 60.0
+BELIEVED_AFTER = 86400.0
 STEP = timedelta(seconds=10)  # of the wall clock, that is more than being put right bit by bit
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -28,7 +31,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class Keeper:
     """Keeps the store in order and in bounds: nothing older than `keep`, but for the ids of watches, for a year.
 
-    A clock that jumps ahead makes nothing old. A reload puts a new `keep` in.
+    A clock that leaps ahead makes nothing old before that has lasted for a day. A reload puts a new `keep` in.
     """
 
     def __init__(self, *, keep: timedelta, store: Store, outbox: Outbox, clock: Clock) -> None:
@@ -37,7 +40,9 @@ class Keeper:
         self._outbox = outbox
         self._clock = clock
         self._bell = Bell()
-        self._began = self._zero = clock.now() - timedelta(seconds=clock.monotonic())
+        self._sure = DoubtfulClock(clock, believed_after=BELIEVED_AFTER)
+        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
+        self._is_renewing = False
         self._count_at = clock.monotonic()
         self._prune_at = clock.monotonic() + PRUNE_EVERY
         self._stopping = False
@@ -46,22 +51,27 @@ class Keeper:
 
     async def run(self) -> None:
         """Look every second until stopped."""
-        while not self._stopping:
-            self._turned_at = self._clock.monotonic()
-            try:
-                await self._follow_clock()
-                if await self._store.loosen(now=self._clock.now()):
-                    self._outbox.wake_all()
-                if self._turned_at >= self._count_at:
-                    await self._count()
-                if self._turned_at >= self._prune_at:
-                    await self._prune()
-                self._is_slow = False
-            except StoreError as error:
-                if not self._is_slow:
-                    log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
-                self._is_slow = True
-            await self._bell.wait(at_most=LOOK_EVERY)
+        async with anyio.create_task_group() as beside:
+            while not self._stopping:
+                self._turned_at = self._clock.monotonic()
+                self._follow_clock(beside)
+                try:
+                    await self._look()
+                    self._is_slow = False
+                except StoreError as error:
+                    if not self._is_slow:
+                        log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+                    self._is_slow = True
+                await self._bell.wait(at_most=LOOK_EVERY)
+            beside.cancel_scope.cancel()
+
+    async def _look(self) -> None:
+        if await self._store.loosen(now=self._clock.now()):
+            self._outbox.wake_all()
+        if self._turned_at >= self._count_at:
+            await self._count()
+        if self._turned_at >= self._prune_at:
+            await self._prune()
 
     @property
     def is_turning(self) -> bool:
@@ -73,12 +83,20 @@ class Keeper:
         self._stopping = True
         self._bell.ring()
 
-    async def _follow_clock(self) -> None:
-        """Have deliveries go by the wall clock as it is, if somebody has set it or the machine has slept."""
+    def _follow_clock(self, beside: TaskGroup) -> None:
+        """Have deliveries go by the wall clock as it is, if somebody has put it back: what waits is bounded by that.
+
+        Not if it leaps ahead, or waits would end before their time; they are counted by the other clock.
+        """
         zero = self._clock.now() - timedelta(seconds=self._clock.monotonic())
-        if abs(zero - self._zero) >= STEP:
+        if zero <= self._zero - STEP and not self._is_renewing:
             self._zero = zero
-            await self._outbox.renew()
+            beside.start_soon(self._renew, name="follow the clock")
+
+    async def _renew(self) -> None:
+        self._is_renewing = True
+        await self._outbox.renew()
+        self._is_renewing = False
 
     async def _count(self) -> None:
         began = self._clock.monotonic()
@@ -88,7 +106,7 @@ class Keeper:
 
     async def _prune(self) -> None:
         """Forget in small steps, with a breath between them, until nothing is left that is old."""
-        now = min(self._clock.now(), self._began + timedelta(seconds=self._clock.monotonic()))
+        now = self._sure.now()
         rows = ROWS
         while rows >= ROWS and not self._stopping:
             self._turned_at = self._clock.monotonic()

@@ -1,6 +1,7 @@
 """Carries out what others want of the store's owner: a watch ends, a webhook is switched, events are sent again."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import anyio
 
@@ -36,6 +37,7 @@ class Wanted:
         self._outbox = outbox
         self._clock = clock
         self._ending = ending
+        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self._replayed_at: dict[int, float] = {}
 
     async def carry_out_all(self, intents: Sequence[Intent]) -> bool:
@@ -103,7 +105,8 @@ class Wanted:
         if number < 1:
             return
         self._replayed_at[intent.id] = now
-        if await self._store.replay(intent, now=self._clock.now(), limit=number):
+        due_at = min(self._clock.now(), self._zero + timedelta(seconds=now))  # pumps do not follow a clock that leaps
+        if await self._store.replay(intent, now=due_at, limit=number):
             self._outbox.wake_all()
         else:
             self._replayed_at.pop(intent.id)

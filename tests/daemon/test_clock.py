@@ -41,3 +41,8 @@ async def test_what_was_told_to_wait_a_second_does_not_wait_an_hour(world: Stage
         with anyio.fail_after(20):
             while [one.type for one in world.receiver.arrivals][-1:] != ["watch.finished"]:
                 await anyio.sleep(0.02)
+    store = await SqliteStore.open(world.folder / "watcher.db")
+    (shortened,) = [one for one in await store.conditions() if one.provider == plot.provider]
+    await store.close()
+    assert shortened.paused_at is not None
+    assert shortened.paused_at < ahead - timedelta(minutes=30)  # or it would be put off again at each start

@@ -1,5 +1,7 @@
 """A wall clock that was wrong for a while: nobody waits for a time that is long to come, and nothing is forgotten."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -13,18 +15,32 @@ from outboxes import BAD, GOOD, Outbox, pumps
 from virtual import EPOCH, VirtualClock
 from worlds import Polling, log_of, turning
 
-from watcher.core.endpoint import Endpoint, paused
+from watcher.core.endpoint import Endpoint, failed, paused
 from watcher.core.intent import Replay
 from watcher.core.model import Condition, Ending
 from watcher.keep import Keeper
+from watcher.outbox import Outbox as Pumps
 
-SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
 
 def told_ahead(clock: VirtualClock) -> Condition:
     """Return what a clock that is an hour ahead makes of a provider that wants a second's rest."""
     ahead = clock.now() + HOUR
     return Condition("d7", uid="condition of d7", paused_at=ahead, paused_until=ahead + SECOND)
+
+
+@asynccontextmanager
+async def delivering(outbox: Outbox, *, retry: Sequence[str]) -> AsyncIterator[Pumps]:
+    """Have what delivers in a daemon, and what keeps it in order; one event waits."""
+    every = pumps(outbox.store, clock=outbox.clock, transport=outbox.transport)
+    keeper = Keeper(keep=30 * DAY, store=outbox.store, outbox=every, clock=outbox.clock)
+    async with every.open(), turning(keeper):
+        await every.change({"ops": outbox.section(retry=retry)}, callbacks=None)
+        await outbox.tell("w")
+        every.wake("ops")
+        yield every
+        keeper.stop()
 
 
 # --- deliveries -----------------------------------------------------------------------------------------------
@@ -47,21 +63,91 @@ async def test_a_retry_that_a_clock_ahead_has_put_off_goes_as_the_schedule_says(
     assert 20 <= second - first <= 24 + 2
 
 
-async def test_the_same_in_a_daemon_that_runs_on(outbox: Outbox, store: SpiedStore, clock: VirtualClock) -> None:
+async def test_the_same_in_a_daemon_that_runs_on(outbox: Outbox, clock: VirtualClock) -> None:
     outbox.transport.script("ops", BAD, GOOD)
     clock.step(HOUR)
-    every = pumps(store, clock=clock, transport=outbox.transport)
-    keeper = Keeper(keep=30 * 24 * HOUR, store=store, outbox=every, clock=clock)
-    webhook = outbox.section(retry=["20s"])
-    async with every.open(), turning(keeper):
-        await every.change({"ops": webhook}, callbacks=None)
-        await outbox.tell("w")
-        every.wake("ops")
+    async with delivering(outbox, retry=["20s"]):
         await anyio.sleep(2)
         clock.step(-HOUR)
         await anyio.sleep(60)
         assert len(outbox.received()) == 2
+
+
+@pytest.mark.parametrize("answer", [Answer(429, headers={"retry-after": "3600"}), BAD])
+async def test_a_clock_that_leaps_ahead_ends_no_wait(outbox: Outbox, clock: VirtualClock, answer: Answer) -> None:
+    outbox.transport.script("ops", answer, GOOD)
+    async with delivering(outbox, retry=["1h"]):
+        await anyio.sleep(30)
+        clock.step(2 * HOUR)
+        await anyio.sleep(3 * 3600)
+    first, second = outbox.transport.times("ops")
+    assert second - first >= 3600
+
+
+async def test_a_clock_that_leaps_ahead_disables_no_webhook(outbox: Outbox, clock: VirtualClock) -> None:
+    outbox.transport.script("ops", *[BAD] * 100)
+    failing = replace(failed(Endpoint("ops"), now=clock.now() - 4 * DAY), failed_at=clock.now())
+    await outbox.store.settle([], endpoint=failing)
+    async with delivering(outbox, retry=["20s"] * 60):
+        await anyio.sleep(60)
+        clock.step(25 * HOUR)
+        await anyio.sleep(60)
+        clock.step(-25 * HOUR)
+        await anyio.sleep(60)
+        known = await outbox.store.endpoint("ops", ordered=True)
+    assert (known.disabled, known.failing_since) == (None, failing.failing_since)
+    assert len(outbox.received()) > 5
+
+
+async def test_a_clock_that_is_put_back_while_the_store_does_not_answer_holds_up_nobody(
+    outbox: Outbox, clock: VirtualClock
+) -> None:
+    every = pumps(outbox.store, clock=clock, transport=outbox.transport)
+    keeper = Keeper(keep=30 * DAY, store=outbox.store, outbox=every, clock=clock)
+    async with every.open(), turning(keeper):
+        await every.change({"ops": outbox.section()}, callbacks=None)
+        await anyio.sleep(5)
+        for verb in ("endpoint", "loosen", "backlog", "heads", "hasten", "prune"):
+            outbox.store.fail(verb, times=200)
+        clock.step(-HOUR)
+        for _ in range(15):
+            await anyio.sleep(10)
+            assert keeper.is_turning
+        await anyio.sleep(300)
         keeper.stop()
+
+
+async def test_a_rest_of_a_webhook_by_a_clock_ahead_ends_however_often_the_daemon_is_restarted(
+    outbox: Outbox, clock: VirtualClock
+) -> None:
+    outbox.transport.script("ops", Answer(429, headers={"retry-after": "600"}), GOOD)
+    clock.step(DAY)
+    async with turning(pump := await outbox.pump()):
+        await outbox.tell("w")
+        pump.wake()
+        await anyio.sleep(5)
+    clock.step(-DAY)
+    for _ in range(5):
+        async with turning(await outbox.pump()):
+            await anyio.sleep(500)
+    first, second = outbox.transport.times("ops")
+    assert 600 <= second - first < 700
+
+
+async def test_a_rest_of_a_callback_s_origin_by_a_clock_ahead_ends(
+    store: SpiedStore, clock: VirtualClock, tmp_path: Path
+) -> None:
+    calls = Calls(store, clock, tmp_path)
+    calls.transport.script("a", Answer(429, headers={"retry-after": "1200"}), GOOD)
+    clock.step(DAY)
+    async with turning(origins := calls.origins(most=10)):
+        await calls.tell(A, "a", wake=origins)
+        await anyio.sleep(5)
+    clock.step(-DAY)
+    async with turning(calls.origins(most=10)):
+        await anyio.sleep(3600)
+    first, second = calls.transport.times("a")
+    assert 1200 <= second - first <= 2500
 
 
 async def test_a_replay_by_a_clock_that_was_put_right_is_sent(
@@ -89,11 +175,11 @@ async def test_a_callback_that_a_clock_ahead_has_put_off_goes_as_the_schedule_sa
     calls = Calls(store, clock, tmp_path)
     calls.transport.script("a", Answer(500), GOOD)
     calls.callbacks = section(retry=["20m"])
-    clock.step(24 * HOUR)
+    clock.step(DAY)
     async with turning(origins := calls.origins(most=10)):
         await calls.tell(A, "a", wake=origins)
         await anyio.sleep(5)
-        clock.step(-24 * HOUR)
+        clock.step(-DAY)
         await anyio.sleep(2 * 3600)
     first, second = calls.transport.times("a")
     assert 1200 <= second - first <= 2400  # the pump that is idle first ends, and its wait begins once more
@@ -169,9 +255,9 @@ async def test_a_clock_that_is_ahead_for_a_while_ends_no_watch(
     world.transport.script("a", *missing, log_of("a", "sent"))
     async with world.polling():
         await anyio.sleep(30)
-        clock.step(96 * HOUR)
+        clock.step(4 * DAY)
         await anyio.sleep(300)
-        clock.step(-96 * HOUR)
+        clock.step(-4 * DAY)
         await anyio.sleep(300)
     watch = await store.watch("uid-a")
     assert watch is not None
@@ -202,16 +288,34 @@ async def test_a_clock_that_is_ahead_for_a_while_makes_nothing_old(
 ) -> None:
     outbox.transport.script("ops", BAD)
     keeper = Keeper(
-        keep=30 * 24 * HOUR, store=store, outbox=pumps(store, clock=clock, transport=outbox.transport), clock=clock
+        keep=30 * DAY, store=store, outbox=pumps(store, clock=clock, transport=outbox.transport), clock=clock
     )
     async with turning(pump := await outbox.pump(retry=["1h"] * 3), keeper):
         await outbox.tell("w", events=2)
         pump.wake()
         await anyio.sleep(30)
-        clock.step(31 * 24 * HOUR)
+        clock.step(31 * DAY)
         await anyio.sleep(130)
-        clock.step(-31 * 24 * HOUR)
+        clock.step(-31 * DAY)
         outbox.transport.script("ops", GOOD)
         await anyio.sleep(3 * 3600)
     assert outbox.received() == [("w", 1), ("w", 1), ("w", 2)]
     assert clock.monotonic() - EPOCH > 3 * 3600
+
+
+async def test_what_is_old_by_a_clock_that_was_put_right_is_forgotten_after_a_while(
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.keep.BELIEVED_AFTER", 600)
+    clock.step(-3650 * DAY)
+    await outbox.tell("w")
+    keeper = Keeper(
+        keep=30 * DAY, store=store, outbox=pumps(store, clock=clock, transport=outbox.transport), clock=clock
+    )
+    async with turning(keeper):
+        await anyio.sleep(60)
+        clock.step(3650 * DAY)
+        await anyio.sleep(590)
+        assert await store.undelivered() == ["ops"]
+        await anyio.sleep(130)
+        assert await store.undelivered() == []

@@ -1,7 +1,7 @@
 """The words of the specification as frozen values: watch, outcome, event, step. Data only, no rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -317,10 +317,14 @@ class Condition:
 
     def rests_until(self, *, now: datetime) -> datetime | None:
         """Return until when nothing is sent: no longer than was said, by whatever clock; None if that is over."""
-        until = self.paused_until
-        if until is not None and self.paused_at is not None and self.paused_at > now:
-            until = now + (until - self.paused_at)
+        until = self.rewound(now=now).paused_until
         return until if until is not None and until > now else None
+
+    def rewound(self, *, now: datetime) -> "Condition":
+        """Let a pause that began in the future begin now: the clock was ahead when it was told."""
+        if self.paused_until is None or self.paused_at is None or self.paused_at <= now:
+            return self
+        return replace(self, paused_at=now, paused_until=now + (self.paused_until - self.paused_at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ HASTEN = """
         WHERE webhook = $1 AND head = 1 AND again = 1 AND due_at > $2
             AND due_at > $2 + ($3::bigint[])[least(burnt + 1, cardinality($3::bigint[]))]
             AND shard = ANY ($4::smallint[])
+        ORDER BY due_at DESC  -- or what is hastened already would be looked at again, in each lot
         LIMIT $5
     ))
     RETURNING id

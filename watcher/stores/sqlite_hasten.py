@@ -48,6 +48,7 @@ HASTEN = """
         SELECT id FROM deliveries
         WHERE webhook = :webhook AND head = 1 AND again = 1 AND due_at > :now
             AND due_at > :now + json_extract(:waits, '$[' || min(burnt, :last) || ']')
+        ORDER BY due_at DESC  -- or what is hastened already would be looked at again, in each lot
         LIMIT :limit
     )
 """
