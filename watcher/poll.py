@@ -255,7 +255,7 @@ class Poller:
             return False
         if epoch not in {watch.epoch, None}:
             raise StaleWatchError(f"watch {watch.id} was others' since it was asked")
-        before = replace(watch, trouble=entry.trouble or watch.trouble)
+        before = replace(watch, trouble=entry.trouble) if entry.trouble else watch
         step = advance(
             before,
             polled.outcome,
