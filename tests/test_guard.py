@@ -167,7 +167,7 @@ async def test_a_resolver_that_never_answers_is_left_in_time() -> None:
             raise AssertionError
 
     async with open_transport(glance=99, guard=Guard(), resolver=Silent([])) as transport:
-        with anyio.fail_after(1.3):
+        with anyio.fail_after(5):
             request = Request("POST", "http://nowhere.example.com/")
             answered = await transport.send(request, within=timedelta(seconds=0.3))
     assert answered == NoAnswer(Fault.TIMEOUT, "no whole answer in time")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from attempting import CLOSED, GLANCE, HEADERS, LATE, WITHIN, what, why
+from attempting import CLOSED, GLANCE, HEADERS, LATE, SHORT, what, why
 from raw_server import RawServer, Talk, answer, listening, reset_after, saying
 
 from watcher.core.wire import NoAnswer, Request, Response
@@ -95,7 +95,7 @@ async def test_h10_both_tries_together_have_the_time_of_one() -> None:
     async with listening(talk) as server, open_transport(glance=GLANCE) as transport:
         request = Request("POST", server.url)
         assert isinstance(await transport.send(request, within=timedelta(seconds=9)), Response)
-        late = await transport.send(request, within=WITHIN)
+        late = await transport.send(request, within=SHORT)
     assert why(late) == LATE
     assert late.timing is not None
     assert 0.3 <= late.timing.total < 1.3

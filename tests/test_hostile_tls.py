@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from attempting import LATE, attempt, what, why
+from attempting import LATE, SHORT, attempt, what, why
 from raw_server import answer, listening
 
 from watcher.core.wire import Fault
@@ -90,4 +90,4 @@ async def test_h18_good_tls_is_fine() -> None:
 
 async def test_h18_a_handshake_that_never_ends_is_left_in_time() -> None:
     async with listening(answer()) as server:  # it waits for the end of a head
-        assert why(await attempt(f"https://127.0.0.1:{server.port}", tls=TRUSTING)) == LATE
+        assert why(await attempt(f"https://127.0.0.1:{server.port}", tls=TRUSTING, within=SHORT)) == LATE

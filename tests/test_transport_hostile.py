@@ -54,7 +54,7 @@ async def test_a_server_that_takes_its_time_is_left_in_time(talk: Talk) -> None:
     began = time.monotonic()
     async with listening(talk) as server:
         assert await ask(server.url, within=WITHIN) == LATE
-        assert time.monotonic() - began < 1.3
+        assert time.monotonic() - began < 5
 
 
 async def test_no_time_at_all_sends_nothing() -> None:
