@@ -18,7 +18,8 @@ from watcher.core.lease import Lease, News
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.core.wire import NoAnswer, Request, Response
-from watcher.ports import Batch, Clock, Store
+from watcher.ports import Batch, Clock
+from watcher.store import Store
 
 T = TypeVar("T")
 
@@ -172,7 +173,7 @@ class ScriptedSource:
 
 
 class SpiedStore:
-    """`ports.Store`: a real one. Time stands still while it works, unless a call is made slow or to fail."""
+    """`store.Store`: a real one. Time stands still while it works, unless a call is made slow or to fail."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

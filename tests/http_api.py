@@ -17,7 +17,8 @@ from yarl import URL
 
 from watcher.bell import Bell
 from watcher.core.lifecycle import advance, expire
-from watcher.core.model import Json, Seen, State, Step, Watch
+from watcher.core.model import Json, State, Step, Watch
+from watcher.core.outcome import Seen
 from watcher.core.rows import Arrival, EventRow
 from watcher.core.secret import Secret
 from watcher.core.webhook_section import Webhook

@@ -13,7 +13,8 @@ from store_values import head_of, settled
 
 from watcher.core.delivery import Decision
 from watcher.core.lifecycle import advance
-from watcher.core.model import Message, Observation, Seen, State
+from watcher.core.model import Message, Observation, State
+from watcher.core.outcome import Seen
 from watcher.core.rows import Arrival
 
 HOSTILE = [

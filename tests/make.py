@@ -9,7 +9,8 @@ import orjson
 from watcher.core.delivery import Delivery
 from watcher.core.duration import parse_duration
 from watcher.core.lifecycle import Terms
-from watcher.core.model import Event, EventType, Json, Mark, Message, Observation, Seen, Snapshot, State, Step, Watch
+from watcher.core.model import Event, EventType, Json, Mark, Message, Observation, Snapshot, State, Step, Watch
+from watcher.core.outcome import Seen
 from watcher.core.schedule import Pace
 from watcher.core.secret import Secret
 from watcher.core.webhook_section import Webhook

@@ -13,7 +13,8 @@ from watcher.core.delivery import Attempt, Decision, Delivery, Phases, Settled
 from watcher.core.lease import Lease
 from watcher.core.model import Ending, Event, EventType, Mark, Reason, Snapshot, State, Step, Trouble, Watch
 from watcher.core.rows import Arrival
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 from watcher.stores.postgres import PostgresStore
 from watcher.stores.postgres_connection import PostgresConnection
 from watcher.stores.postgres_records import PostgresRecords

@@ -7,21 +7,8 @@ from pydantic import PrivateAttr
 from scripted import NOON, FakeClock, FakeTransport, answered
 
 from watcher.ask import MOST_REQUESTS, Answered, Asker, Unchanged, broken
-from watcher.core.model import (
-    Ask,
-    Broken,
-    Denied,
-    Message,
-    Missing,
-    Observation,
-    Outcome,
-    Params,
-    Reason,
-    Refused,
-    Seen,
-    State,
-    Throttled,
-)
+from watcher.core.model import Message, Observation, Params, Reason, State
+from watcher.core.outcome import Ask, Broken, Denied, Missing, Outcome, Refused, Seen, Throttled
 from watcher.core.wire import Fault, NoAnswer, Request, Response
 from watcher.providers.d7 import D7
 from watcher.providers.ukg import Ukg

@@ -11,7 +11,8 @@ import pytest
 from scripted import NOON, FakeClock, FakeTransport, answered
 
 from watcher.ask import Answered, Asker, Polled
-from watcher.core.model import Denied, Grant, Message, Missing, Observation, Seen, State
+from watcher.core.model import Message, Observation, State
+from watcher.core.outcome import Denied, Grant, Missing, Seen
 from watcher.core.wire import Request, Response
 from watcher.providers.chime import Chime
 from watcher.providers.d7 import D7

@@ -16,7 +16,8 @@ from watcher.core.delivery import Delivery
 from watcher.core.event import provider_changed
 from watcher.core.health import FIRST_PROBE, Health
 from watcher.core.lifecycle import Terms, advance, begin
-from watcher.core.model import Ask, Broken, Condition, Event, EventType, Reason, State
+from watcher.core.model import Condition, Event, EventType, Reason, State
+from watcher.core.outcome import Ask, Broken
 from watcher.core.request import WatchRequest
 from watcher.core.webhook import post
 from watcher.core.webhook_section import SCHEDULES, Webhook

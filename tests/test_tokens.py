@@ -8,7 +8,8 @@ from aioresponses import aioresponses
 from botocore.exceptions import ClientError, EndpointConnectionError
 from scripted import NOON, FakeClock, FakeTransport, answered
 
-from watcher.core.model import Broken, Denied, Grant, Reason, Throttled
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Grant, Throttled
 from watcher.core.wire import Fault, NoAnswer, Response
 from watcher.ports import Provider
 from watcher.providers.chime import Chime

@@ -12,7 +12,8 @@ from fakes import Answer, ScriptedTransport, SpiedStore
 from pydantic import PrivateAttr
 from virtual import VirtualClock
 
-from watcher.core.model import Ask, Condition, Outcome, Params, Watch
+from watcher.core.model import Condition, Params, Watch
+from watcher.core.outcome import Ask, Outcome
 from watcher.core.rows import Admission, Arrival
 from watcher.core.webhook_section import Webhook
 from watcher.core.wire import Request, Response
@@ -20,10 +21,10 @@ from watcher.feed import Feed
 from watcher.hold import Hold
 from watcher.outbox import Outbox
 from watcher.poll import Poller
-from watcher.ports import Store
 from watcher.posting import open_posts
 from watcher.providers.d7 import D7
 from watcher.record import Recorder
+from watcher.store import Store
 
 SECTION: Mapping[str, object] = {
     "token": "a-token",

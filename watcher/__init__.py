@@ -2,8 +2,8 @@
 
 Six files, in this order, and one knows the program:
 
-1. `core/model.py`: the words: watch, observation, outcome, event, step
-2. `ports.py`: every seam, and what whoever is behind it promises
+1. `core/model.py`: the words: watch, observation, event, step; beside it `core/outcome.py`: what an answer means
+2. `ports.py`: every seam, and what whoever is behind it promises; that of the store is `store.py`
 3. `intake.py`: source → store, then acknowledge
 4. `poll.py`: schedule → provider → advance → store
 5. `core/lifecycle.py`: what one answered poll does to one watch; the only place that knows

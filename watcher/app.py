@@ -28,8 +28,9 @@ from watcher.http.news import News
 from watcher.http.server import HttpServer
 from watcher.masking import literals
 from watcher.opening import open_records, open_store
-from watcher.ports import Records, Store, Transport
+from watcher.ports import Records, Transport
 from watcher.posting import open_posts
+from watcher.store import Store
 from watcher.systemd import Standing, extend, keep_told, notify
 from watcher.transport import open_transport
 

@@ -8,7 +8,8 @@ from http import HTTPStatus
 from itertools import count
 from typing import TypeAlias
 
-from watcher.core.model import Ask, Broken, Denied, Final, Grant, Params, Reason, Seen
+from watcher.core.model import Params, Reason
+from watcher.core.outcome import Ask, Broken, Denied, Final, Grant, Seen
 from watcher.core.wire import Fault, NoAnswer, Request, Response
 from watcher.ports import Clock, Provider, Transport
 from watcher.tokens import Tokens

@@ -11,8 +11,9 @@ from watcher.core.model import END_OF_TIME
 from watcher.core.webhook import longest_waits
 from watcher.core.webhook_section import Terms
 from watcher.hold import Hold
-from watcher.ports import Clock, Store
+from watcher.ports import Clock
 from watcher.pulse import Pulse
+from watcher.store import Store
 
 LONGEST_NAP = 15.0
 STALL = 30.0

@@ -21,10 +21,11 @@ from watcher.keep import Keeper
 from watcher.lately import Outlook
 from watcher.outbox import Outbox, Posts
 from watcher.poll import Poller
-from watcher.ports import Clock, Provider, Store, Transport
+from watcher.ports import Clock, Provider, Transport
 from watcher.record import Recorder
 from watcher.room import Room
 from watcher.roster import Loop, Roster, patiently
+from watcher.store import Store
 from watcher.tenure import Tenure
 
 

@@ -23,8 +23,9 @@ from watcher.core.outlet import Outlet
 from watcher.core.webhook import Kind, meaning, parcel_id, settle
 from watcher.core.webhook_section import Terms
 from watcher.hold import Hold
-from watcher.ports import Clock, Store, Transport
+from watcher.ports import Clock, Transport
 from watcher.pulse import Pulse
+from watcher.store import Store
 
 A_MOMENT = 0.5  # until a lease may be renewed that was not in time
 AFTER_A_FAULT = timedelta(seconds=10)

@@ -13,7 +13,8 @@ from watcher.config import Config
 from watcher.core.errors import StoreBusyError
 from watcher.core.intent import Intent
 from watcher.core.lease import SHARDS
-from watcher.core.model import Final, Params
+from watcher.core.model import Params
+from watcher.core.outcome import Final
 from watcher.core.rows import Admission, Arrival
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.http.address import Tcp

@@ -15,8 +15,9 @@ from watcher.core.rows import Opened
 from watcher.hold import Hold
 from watcher.outbox import Outbox
 from watcher.poll import Poller
-from watcher.ports import Clock, Store
+from watcher.ports import Clock
 from watcher.record import Recorder
+from watcher.store import Store
 from watcher.wanted import Wanted
 
 LOOK_EVERY = 0.5

@@ -18,9 +18,10 @@ from watcher.core.model import Callback, Watch
 from watcher.core.request import CancelRequest, WatchRequest, masked, read_request
 from watcher.core.rows import REFUSALS, Admission, Arrival
 from watcher.core.seal import NONCE
-from watcher.ports import Batch, Clock, Item, Provider, Source, Store
+from watcher.ports import Batch, Clock, Item, Provider, Source
 from watcher.pulse import Pulse
 from watcher.room import Room
+from watcher.store import Store
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0

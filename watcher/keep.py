@@ -12,7 +12,8 @@ from watcher.clock import DoubtfulClock
 from watcher.core.delivery import Decision
 from watcher.core.errors import StoreError
 from watcher.outbox import Outbox
-from watcher.ports import Clock, Store
+from watcher.ports import Clock
+from watcher.store import Store
 
 LOOK_EVERY = 1.0
 COUNT_EVERY = 10.0

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from watcher.core.gate import Gate
-from watcher.core.model import Final, Reason
+from watcher.core.model import Reason
+from watcher.core.outcome import Final
 from watcher.core.wire import NoAnswer, Response
 from watcher.ports import Clock
 from watcher.rota import Rota

@@ -25,7 +25,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from watcher import __version__, tally
 from watcher.core.callbacks import ANY_ORIGIN
 from watcher.core.delivery import Decision, Settled
-from watcher.core.model import Event, EventType, Final, Seen
+from watcher.core.model import Event, EventType
+from watcher.core.outcome import Final, Seen
 from watcher.core.rows import Admission
 from watcher.core.webhook import Kind
 from watcher.ports import Clock

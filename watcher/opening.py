@@ -7,7 +7,8 @@ from anyio import to_thread
 
 from watcher.config import Config
 from watcher.database import PostgresUrl
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 from watcher.stores import sqlite_lock
 from watcher.stores.sqlite_records import SqliteRecords
 

@@ -21,7 +21,8 @@ from watcher.core.webhook import longest_waits
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.deliver import Pump
 from watcher.hold import Hold
-from watcher.ports import Clock, Store, Transport
+from watcher.ports import Clock, Transport
+from watcher.store import Store
 
 MOST = 1000  # pumps at once
 IDLE = 600.0  # seconds, after which a pump ends that nobody waits for
@@ -85,8 +86,7 @@ class Origins:
         hold: Hold | None = None,
         most: int = MOST,
     ) -> None:
-        self._callbacks = callbacks
-        self._store = store
+        self._callbacks, self._store = callbacks, store
         self._transport = transport
         self._clock = clock
         self._agent = agent

@@ -16,8 +16,9 @@ from watcher.core.webhook_section import Terms, Webhook
 from watcher.deliver import Pump
 from watcher.hold import Hold
 from watcher.origins import Origins
-from watcher.ports import Clock, Store, Transport
+from watcher.ports import Clock, Transport
 from watcher.roster import Roster, patiently
+from watcher.store import Store
 
 Posts: TypeAlias = Callable[[Terms], AbstractAsyncContextManager[Transport]]
 

@@ -18,16 +18,18 @@ from watcher.core.agenda import Entry
 from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.gate import Gate
 from watcher.core.lifecycle import Terms, advance, expire
-from watcher.core.model import Condition, Final, Seen, State, Throttled, Watch
+from watcher.core.model import Condition, State, Watch
+from watcher.core.outcome import Final, Seen, Throttled
 from watcher.core.rows import Opened
 from watcher.core.schedule import Rhythm
 from watcher.hold import Hold
 from watcher.lately import Lately, Outlook
 from watcher.notices import Notices, left
 from watcher.poll_log import PollLog, detail
-from watcher.ports import Clock, Provider, Store, Transport
+from watcher.ports import Clock, Provider, Transport
 from watcher.record import Recorder
 from watcher.rota import Rota
+from watcher.store import Store
 
 AFTER_A_FAULT = timedelta(seconds=30)
 IN_ORDER = 1e-6  # seconds between new watches that come together
@@ -72,13 +74,11 @@ class Poller:
         )
         self._notices = Notices(condition, gate=self._gate, recorder=recorder, clock=clock)
         self._rota = Rota(self._hold)
-        self._newest_due = 0.0
         self._lately = Lately()
         self._meter = metrics.ProviderMeter(name)
         self._log = PollLog(name)
-        self._turn = anyio.Lock()
-        self._bell = Bell()
-        self._swept_at = -SWEEP_EVERY
+        self._turn, self._bell = anyio.Lock(), Bell()
+        self._newest_due, self._swept_at = 0.0, -SWEEP_EVERY
         self._stopping, self._turned_at = False, clock.monotonic()
 
     async def run(self) -> None:

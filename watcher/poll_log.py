@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from watcher.core.model import Final, Throttled
+from watcher.core.outcome import Final, Throttled
 from watcher.lately import word_for
 
 MOST_WORDS = 100

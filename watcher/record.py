@@ -12,7 +12,7 @@ from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.model import Condition, Event, EventType, Report, Step, Watch
 from watcher.core.webhook import addressees
 from watcher.core.webhook_section import Webhook
-from watcher.ports import Store
+from watcher.store import Store
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 

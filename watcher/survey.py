@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from watcher.clock import SystemClock
 from watcher.config import Config, SourceSection
 from watcher.core.errors import ConfigError, StoreError
-from watcher.core.model import Grant
+from watcher.core.outcome import Grant
 from watcher.core.webhook_section import Webhook
 from watcher.database import PostgresUrl, SqliteFile
 from watcher.doctor import reach

@@ -17,7 +17,8 @@ from watcher.core.errors import LeaseLostError, StoreError
 from watcher.core.lease import Lease, News, shard_of
 from watcher.core.model import Condition
 from watcher.hold import Hold
-from watcher.ports import Clock, Store
+from watcher.ports import Clock
+from watcher.store import Store
 
 LOOK_EVERY = 0.5  # seconds; but at least four times while a lease lasts
 LOOK_SOON = 0.05  # while something that others want is in flight

@@ -8,7 +8,8 @@ from typing import TypeAlias, assert_never
 import anyio
 import anyio.to_thread
 
-from watcher.core.model import Broken, Denied, Grant, Reason, Throttled
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Grant, Throttled
 from watcher.core.wire import NoAnswer, Request
 from watcher.ports import AwsChain, Clock, Provider, Transport
 

@@ -10,8 +10,9 @@ from watcher.core.intent import Cancel, Intent, Replay, Switch
 from watcher.core.lifecycle import cancel
 from watcher.core.model import Watch
 from watcher.outbox import Outbox
-from watcher.ports import Clock, Store
+from watcher.ports import Clock
 from watcher.record import Recorder
+from watcher.store import Store
 
 FIRST_REPLAY = 0.5  # seconds, whose events are sent at once
 LONGEST_GAP = 2.0  # seconds between two parts of a replay that are made up for

@@ -12,7 +12,7 @@ import asyncpg
 from postgres_server import PostgresServer
 
 from bench.world import changed, fill, store_of
-from watcher.ports import Store
+from watcher.store import Store
 from watcher.stores.postgres import PostgresStore
 
 WATCHES = 10_000

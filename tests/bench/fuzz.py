@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from providers.test_any_bytes import ACCOUNTS, PARAMS, TYPES, responses
 
-from watcher.core.model import Ask, Final
+from watcher.core.outcome import Ask, Final
 from watcher.core.wire import Request, Response
 
 EXAMPLES = 20_000

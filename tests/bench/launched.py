@@ -3,7 +3,8 @@
 from prometheus_client import Counter
 
 from watcher.cli import main
-from watcher.core.model import Ask, Outcome, Params
+from watcher.core.model import Params
+from watcher.core.outcome import Ask, Outcome
 from watcher.core.wire import Response
 from watcher.metrics import REGISTRY
 from watcher.providers.d7 import D7

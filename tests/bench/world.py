@@ -8,11 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from watcher.core.lifecycle import Terms, advance, begin
-from watcher.core.model import Observation, Seen, State, Step, Watch
+from watcher.core.model import Observation, State, Step, Watch
+from watcher.core.outcome import Seen
 from watcher.core.request import WatchRequest
 from watcher.core.rows import Arrival
 from watcher.core.schedule import Pace
-from watcher.ports import Store
+from watcher.store import Store
 from watcher.stores.sqlite import SqliteStore
 
 TERMS = Terms(Pace(min="1s", max="5m"), timedelta(seconds=60), timedelta(minutes=5))

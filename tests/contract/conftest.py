@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from store_values import BACKENDS, Backend
 
-from watcher.ports import Store
+from watcher.store import Store
 
 
 @pytest.fixture(params=BACKENDS)

@@ -16,7 +16,7 @@ from store_values import BACKENDS, Backend, a_step, a_watch, arrival
 from watcher.core.errors import LeaseLostError, StaleWatchError, StoreBusyError
 from watcher.core.lease import Lease, shard_of
 from watcher.core.model import Watch
-from watcher.ports import Store
+from watcher.store import Store
 
 T = TypeVar("T")
 

@@ -24,7 +24,8 @@ from watcher.core.delivery import Decision
 from watcher.core.event import provider_changed
 from watcher.core.model import Condition, Ending, EventType, Reason, State, Step, Trouble
 from watcher.core.rows import DeliveryRow, Overview, RejectedRow
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 
 TROUBLE = Trouble(Reason.DENIED, since=NOON, http_status=401, polls=3, told=True)
 

@@ -9,7 +9,8 @@ from watcher.core.delivery import Decision
 from watcher.core.intent import Replay
 from watcher.core.model import Callback, EventType, Watch
 from watcher.core.rows import DeliveryRow
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 
 CALLBACK = "callback:https://caller.example"
 

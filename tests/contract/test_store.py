@@ -1,4 +1,4 @@
-"""The contract of `ports.Store`, once, for every store: who owns it, opening and closing."""
+"""The contract of `store.Store`, once, for every store: who owns it, opening and closing."""
 
 import asyncio
 from dataclasses import replace
@@ -20,7 +20,7 @@ from store_values import (
 
 from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError, StoreError
-from watcher.ports import Store
+from watcher.store import Store
 
 
 async def test_each_lease_has_a_larger_epoch(backend: Backend) -> None:

@@ -7,7 +7,7 @@ from store_values import LATER, NOON, a_watch, added, head_of, settled, told
 from watcher.core.delivery import Decision
 from watcher.core.intent import Replay
 from watcher.core.rows import Backlog
-from watcher.ports import Store
+from watcher.store import Store
 
 
 async def test_nothing_waits_in_a_fresh_store(store: Store) -> None:

@@ -10,7 +10,7 @@ from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError
 from watcher.core.event import provider_changed
 from watcher.core.model import Condition, Reason, Report
-from watcher.ports import Store
+from watcher.store import Store
 
 
 def addressed(report: Report, *webhooks: str) -> Report:

@@ -1,28 +1,15 @@
-"""The contract of `ports.Store`, once, for every store: the outbox, its lanes, and what became of an attempt."""
+"""The contract of `store.Store`, once, for every store: the outbox, its lanes, and what became of an attempt."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from store_values import (
-    LATER,
-    NOON,
-    Backend,
-    a_watch,
-    added,
-    an_event,
-    head_of,
-    heads_of,
-    sent,
-    settled,
-    told,
-    waiting,
-)
+from store_values import LATER, NOON, Backend, a_watch, added, an_event, head_of, heads_of, sent, settled, told, waiting
 
 from watcher.core.delivery import Attempt, Decision, Delivery, Phases
 from watcher.core.errors import LeaseLostError
 from watcher.core.model import Callback
-from watcher.ports import Store
+from watcher.store import Store
 
 SECOND = timedelta(seconds=1)
 CALLBACK = "callback:https://caller.example"

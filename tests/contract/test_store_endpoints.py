@@ -1,29 +1,16 @@
-"""The contract of `ports.Store`, once, for every store: what is known of a webhook; with and without lanes; batches."""
+"""The contract of `store.Store`, once, for every store: what is known of a webhook; with and without lanes; batches."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from store_values import (
-    LATER,
-    NOON,
-    Backend,
-    a_step,
-    a_watch,
-    added,
-    head_of,
-    heads_of,
-    sent,
-    settled,
-    told,
-    waiting,
-)
+from store_values import LATER, NOON, Backend, a_step, a_watch, added, head_of, heads_of, sent, settled, told, waiting
 
 from watcher.core.delivery import Attempt, Decision, Delivery, Phases
 from watcher.core.endpoint import Disabled, Endpoint
 from watcher.core.errors import LeaseLostError
 from watcher.core.intent import Switch
-from watcher.ports import Store
+from watcher.store import Store
 
 SECOND = timedelta(seconds=1)
 GOOD = Attempt(7, NOON, 0.25, 200, "192.0.2.1", {"server": "nginx"}, b"thanks", timing=Phases(connect=0.1))

@@ -9,7 +9,7 @@ from store_values import NOON, a_step, a_watch, added, head_of, settled, told, w
 
 from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError
-from watcher.ports import Store
+from watcher.store import Store
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 WAITS = [0 * SECOND, 10 * SECOND, 60 * SECOND]  # by attempts that were burnt

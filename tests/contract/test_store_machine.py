@@ -33,7 +33,8 @@ from watcher.core.errors import LeaseLostError, StaleWatchError
 from watcher.core.intent import Cancel, Replay
 from watcher.core.model import Ending, Step, Watch
 from watcher.core.rows import Admission
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from store_values import NOON, Backend, a_watch, added, head_of, settled, told
 
 from watcher.core.delivery import Attempt, Decision
 from watcher.core.endpoint import Disabled, Endpoint, opened
-from watcher.ports import Store
+from watcher.store import Store
 
 DAY = timedelta(days=1)
 ORIGIN = "callback:https://a.example:443"

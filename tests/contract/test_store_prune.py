@@ -1,4 +1,4 @@
-"""The contract of `ports.Store`, once, for every store: what is old is given up and forgotten, a little at a time."""
+"""The contract of `store.Store`, once, for every store: what is old is given up and forgotten, a little at a time."""
 
 from collections import Counter
 from dataclasses import replace
@@ -30,7 +30,8 @@ from watcher.core.event import provider_changed
 from watcher.core.intent import Replay
 from watcher.core.model import Callback, Condition, Ending, Reason, Step, Watch
 from watcher.core.rows import Admission, Pruned
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 NEVER = NOON - 1000 * DAY

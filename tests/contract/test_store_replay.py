@@ -1,30 +1,17 @@
-"""The contract of `ports.Store`, once, for every store: sending again."""
+"""The contract of `store.Store`, once, for every store: sending again."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from store_values import (
-    LATER,
-    NOON,
-    Backend,
-    a_watch,
-    added,
-    an_event,
-    head_of,
-    heads_of,
-    sent,
-    settled,
-    told,
-    waiting,
-)
+from store_values import LATER, NOON, Backend, a_watch, added, an_event, head_of, heads_of, sent, settled, told, waiting
 
 from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError
 from watcher.core.event import provider_changed
 from watcher.core.intent import Cancel, Replay
 from watcher.core.model import Callback, Condition, EventType, Reason, Step, Watch
-from watcher.ports import Store
+from watcher.store import Store
 
 SECOND = timedelta(seconds=1)
 CALLBACK = "callback:https://caller.example"

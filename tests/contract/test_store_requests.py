@@ -1,24 +1,15 @@
-"""The contract of `ports.Store`, once, for every store: taking requests in."""
+"""The contract of `store.Store`, once, for every store: taking requests in."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from store_values import (
-    Backend,
-    a_step,
-    a_watch,
-    added,
-    arrival,
-    cancellation,
-    epoch_of,
-    refusal,
-)
+from store_values import Backend, a_step, a_watch, added, arrival, cancellation, epoch_of, refusal
 
 from watcher.core.intent import Cancel
 from watcher.core.model import Callback, Ending, Watch
 from watcher.core.rows import REFUSALS, Admission
-from watcher.ports import Store
+from watcher.store import Store
 
 
 async def test_a_watch_comes_back_as_it_was_stored(store: Store) -> None:

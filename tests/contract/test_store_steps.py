@@ -1,4 +1,4 @@
-"""The contract of `ports.Store`, once, for every store: loading watches and writing steps."""
+"""The contract of `store.Store`, once, for every store: loading watches and writing steps."""
 
 import asyncio
 from dataclasses import replace
@@ -23,7 +23,7 @@ from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.intent import Cancel
 from watcher.core.model import Ending, Reason, Snapshot, State, Step, Trouble
 from watcher.core.rows import Opened
-from watcher.ports import Store
+from watcher.store import Store
 
 
 async def test_load_pages_through_the_open_watches_in_the_order_of_arrival(store: Store) -> None:

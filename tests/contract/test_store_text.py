@@ -7,7 +7,8 @@ from store_values import NOON, Backend, a_step, a_watch, added, head_of, refusal
 
 from watcher.core.delivery import Decision
 from watcher.core.intent import Replay
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 
 ODD = "a\0b"
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from watcher.core.gate import LONGEST_PAUSE, PAUSE, Gate
-from watcher.core.model import Broken, Reason, Throttled
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Throttled
 from watcher.core.wire import Fault
 
 REFUSED = Broken(Reason.UNREACHABLE, fault=Fault.CONNECTION)

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from watcher.core.health import FIRST_PROBE, LONGEST_PROBE, Health
-from watcher.core.model import Broken, Denied, Final, Missing, Observation, Reason, Refused, Seen, State, Throttled
+from watcher.core.model import Observation, Reason, State
+from watcher.core.outcome import Broken, Denied, Final, Missing, Refused, Seen, Throttled
 from watcher.core.wire import Fault
 
 SEEN = Seen(Observation("PENDING", State.PENDING))

@@ -25,21 +25,8 @@ from make import (
 )
 
 from watcher.core.lifecycle import advance, begin, cancel
-from watcher.core.model import (
-    Broken,
-    Ending,
-    Final,
-    Missing,
-    Observation,
-    Reason,
-    Seen,
-    Snapshot,
-    State,
-    Step,
-    Throttled,
-    Trouble,
-    Watch,
-)
+from watcher.core.model import Ending, Observation, Reason, Snapshot, State, Step, Trouble, Watch
+from watcher.core.outcome import Broken, Final, Missing, Seen, Throttled
 from watcher.core.request import WatchRequest
 
 SOON = after("10s")

@@ -6,7 +6,8 @@ import pytest
 from make import MIDDLE, SEEN_RUNNING, SNAPSHOT, START, after, span, terms, told, types, watch
 
 from watcher.core.lifecycle import advance, expire
-from watcher.core.model import Broken, Ending, Final, Missing, Reason, Snapshot, State, Step, Throttled, Watch
+from watcher.core.model import Ending, Reason, Snapshot, State, Step, Watch
+from watcher.core.outcome import Broken, Final, Missing, Throttled
 
 
 def poll(before: Watch, outcome: Final, *, at: datetime, grace: str = "60s") -> Step:

@@ -7,20 +7,8 @@ import pytest
 from make import DONE, MIDDLE, SEEN_RUNNING, SNAPSHOT, START, after, span, terms, told, types, watch
 
 from watcher.core.lifecycle import advance
-from watcher.core.model import (
-    Broken,
-    Denied,
-    Final,
-    Missing,
-    Reason,
-    Refused,
-    Seen,
-    Step,
-    Throttled,
-    Trouble,
-    Unseen,
-    Watch,
-)
+from watcher.core.model import Reason, Step, Trouble, Watch
+from watcher.core.outcome import Broken, Denied, Final, Missing, Refused, Seen, Throttled, Unseen
 
 DOWN = Broken(Reason.SERVER_ERROR, 502)
 

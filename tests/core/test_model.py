@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from make import START, after, span, watch
 
-from watcher.core.model import END_OF_TIME, Condition, Ending, Grant, Snapshot, State
+from watcher.core.model import END_OF_TIME, Condition, Ending, Snapshot, State
+from watcher.core.outcome import Grant
 
 
 @pytest.mark.parametrize(

@@ -18,24 +18,8 @@ from watcher.core.delivery import Delivery
 from watcher.core.errors import RequestError
 from watcher.core.event import event_id
 from watcher.core.lifecycle import advance, cancel
-from watcher.core.model import (
-    Broken,
-    Denied,
-    Ending,
-    EventType,
-    Final,
-    Json,
-    Mark,
-    Missing,
-    Observation,
-    Reason,
-    Refused,
-    Seen,
-    State,
-    Step,
-    Throttled,
-    Watch,
-)
+from watcher.core.model import Ending, EventType, Json, Mark, Observation, Reason, State, Step, Watch
+from watcher.core.outcome import Broken, Denied, Final, Missing, Refused, Seen, Throttled
 from watcher.core.request import CancelRequest, derived_id, read_request
 from watcher.core.signature import sign
 from watcher.core.webhook import post

@@ -21,7 +21,8 @@ from worlds import take_in
 from watcher.clock import SystemClock
 from watcher.core.event import provider_changed
 from watcher.core.lifecycle import advance
-from watcher.core.model import Condition, Denied, EventType, Final, Observation, Reason, Seen, State
+from watcher.core.model import Condition, EventType, Observation, Reason, State
+from watcher.core.outcome import Denied, Final, Seen
 from watcher.core.signature import SigningKey
 from watcher.core.webhook_section import Webhook
 from watcher.demo.pretend import Reply, serving

@@ -27,7 +27,8 @@ from watcher.clock import SystemClock
 from watcher.core import outlet
 from watcher.core.errors import StoreError
 from watcher.core.lifecycle import advance
-from watcher.core.model import Json, Seen, State
+from watcher.core.model import Json, State
+from watcher.core.outcome import Seen
 from watcher.core.webhook_section import Webhook
 from watcher.demo.pretend import Reply, serving
 from watcher.demo.receiver import Manners

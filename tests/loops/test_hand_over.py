@@ -17,7 +17,7 @@ from watcher.core.lease import SHARDS, Lease, shard_of
 from watcher.core.model import Step, Watch
 from watcher.core.rows import Opened
 from watcher.hold import Hold
-from watcher.ports import Store
+from watcher.store import Store
 
 OURS, COMING = range(128), range(128, SHARDS)
 NAMES = [f"op-{number}" for number in range(100)]

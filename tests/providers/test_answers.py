@@ -9,18 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from watcher.core.model import Broken, Denied, Missing, Reason, Refused, Throttled, Unseen
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Missing, Refused, Throttled, Unseen
 from watcher.core.wire import Response
-from watcher.providers.answers import (
-    LONGEST_PAUSE,
-    Part,
-    error_code,
-    folded,
-    read_as,
-    read_json,
-    retry_after,
-    unseen,
-)
+from watcher.providers.answers import LONGEST_PAUSE, Part, error_code, folded, read_as, read_json, retry_after, unseen
 
 NOW = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, TypeAdapter
 
-from watcher.core.model import Ask, Broken, Denied, Final, Grant, Params, Throttled
+from watcher.core.model import Params
+from watcher.core.outcome import Ask, Broken, Denied, Final, Grant, Throttled
 from watcher.core.wire import Request, Response
 from watcher.ports import Provider
 from watcher.providers import ProviderSection

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from watcher.core.errors import RequestError
-from watcher.core.model import Denied, Grant, Json
+from watcher.core.model import Json
+from watcher.core.outcome import Denied, Grant
 from watcher.core.schedule import Pace
 from watcher.core.wire import Request, Response
 from watcher.ports import AwsChain, Provider

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from watcher.core.errors import RequestError
-from watcher.core.model import Broken, Denied, Grant, Json, Outcome, Reason, Seen, Throttled
+from watcher.core.model import Json, Reason
+from watcher.core.outcome import Broken, Denied, Grant, Outcome, Seen, Throttled
 from watcher.core.schedule import Pace
 from watcher.core.wire import Request, Response
 from watcher.ports import Provider

@@ -11,7 +11,8 @@ from yarl import URL
 
 from watcher import __version__
 from watcher.core.errors import RequestError
-from watcher.core.model import Broken, Denied, Json, Missing, Outcome, Reason, Refused, Throttled
+from watcher.core.model import Json, Reason
+from watcher.core.outcome import Broken, Denied, Missing, Outcome, Refused, Throttled
 from watcher.core.schedule import Pace
 from watcher.core.wire import Request, Response
 from watcher.ports import Provider

@@ -10,7 +10,8 @@ import pytest
 from pydantic import JsonValue
 
 from watcher.core.lifecycle import Terms, advance, begin
-from watcher.core.model import Broken, Event, Json, Outcome, Refused, Seen
+from watcher.core.model import Event, Json
+from watcher.core.outcome import Broken, Outcome, Refused, Seen
 from watcher.core.request import WatchRequest
 from watcher.core.wire import Response
 from watcher.ports import Provider

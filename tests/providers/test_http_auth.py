@@ -6,7 +6,8 @@ import pytest
 from pydantic import JsonValue, ValidationError
 
 from watcher import __version__
-from watcher.core.model import Broken, Denied, Grant, Outcome, Reason, Throttled
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Grant, Outcome, Throttled
 from watcher.core.wire import Request, Response
 from watcher.providers.http import Http
 

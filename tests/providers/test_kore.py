@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from watcher.core.errors import RequestError
-from watcher.core.model import Denied, Json
+from watcher.core.model import Json
+from watcher.core.outcome import Denied
 from watcher.core.schedule import Pace
 from watcher.core.wire import Request, Response
 from watcher.ports import Provider

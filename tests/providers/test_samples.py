@@ -16,7 +16,8 @@ import orjson
 import pytest
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
-from watcher.core.model import Ask, Message, Observation, Seen, State
+from watcher.core.model import Message, Observation, State
+from watcher.core.outcome import Ask, Seen
 from watcher.core.wire import Request, Response
 from watcher.ports import Provider
 from watcher.providers import ProviderSection

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from watcher.core.errors import RequestError
-from watcher.core.model import Ask, Broken, Denied, Grant, Json, Observation, Outcome, Reason, Seen, State, Throttled
+from watcher.core.model import Json, Observation, Reason, State
+from watcher.core.outcome import Ask, Broken, Denied, Grant, Outcome, Seen, Throttled
 from watcher.core.schedule import Pace
 from watcher.core.wire import Request, Response
 from watcher.ports import Provider

@@ -10,7 +10,8 @@ from watcher.cli.open import configuration
 
 if TYPE_CHECKING:
     from watcher.config import Config
-    from watcher.core.model import Params, Seen, Unseen
+    from watcher.core.model import Params
+    from watcher.core.outcome import Seen, Unseen
 
 NO_HANDLES = "no file handle is left: raise `ulimit -n`, or `LimitNOFILE=` of the unit"
 
@@ -178,7 +179,7 @@ def _ask(config: "Config", name: str, *, params: "Params") -> None:
 
     from watcher import errand
     from watcher.cli import text
-    from watcher.core.model import Seen
+    from watcher.core.outcome import Seen
 
     http_status, outcome = anyio.run(errand.probe, config.providers[name], params)
     understood = _understood(outcome) if isinstance(outcome, Seen) else _hindered(outcome)

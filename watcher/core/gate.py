@@ -4,7 +4,8 @@ from math import inf
 
 from watcher.core.health import Health
 from watcher.core.limits import TokenBucket
-from watcher.core.model import Final, Reason, Throttled
+from watcher.core.model import Reason
+from watcher.core.outcome import Final, Throttled
 
 PAUSE = 30.0  # seconds, where a provider says that it is asked too much and not for how long
 LONGEST_PAUSE = 86400.0  # seconds; what is said to be left of a longer one is the mistake of a clock

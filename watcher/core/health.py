@@ -3,7 +3,8 @@
 from collections import deque
 from math import inf
 
-from watcher.core.model import Broken, Denied, Final, Reason
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Final
 
 RECENT = 20
 ENOUGH = 5

@@ -9,26 +9,19 @@ from watcher.core import event
 from watcher.core.diff import changed_messages, merge
 from watcher.core.event import Draft
 from watcher.core.model import (
-    Broken,
     Callback,
-    Denied,
     Ending,
     EventType,
-    Final,
     Json,
-    Missing,
     Observation,
     Reason,
-    Refused,
-    Seen,
     Snapshot,
     State,
     Step,
-    Throttled,
     Trouble,
-    Unseen,
     Watch,
 )
+from watcher.core.outcome import Broken, Denied, Final, Missing, Refused, Seen, Throttled, Unseen
 from watcher.core.request import WatchRequest
 from watcher.core.schedule import Pace, back_off, next_poll, pace, until
 

@@ -11,7 +11,8 @@ from watcher.http.news import News
 from watcher.intake import Desk, Down
 from watcher.lately import Outlook
 from watcher.metrics import Reading
-from watcher.ports import Records, Store
+from watcher.ports import Records
+from watcher.store import Store
 
 
 @dataclass(slots=True)

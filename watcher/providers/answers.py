@@ -10,7 +10,8 @@ from typing import TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from watcher.core.model import Broken, Denied, Json, Missing, Reason, Refused, Throttled, Unseen
+from watcher.core.model import Json, Reason
+from watcher.core.outcome import Broken, Denied, Missing, Refused, Throttled, Unseen
 from watcher.core.wire import Response
 from watcher.core.wrong import explain
 

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from watcher.core.model import Broken, Denied, Grant, Missing, Reason, Refused, Throttled
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Grant, Missing, Refused, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers.answers import read_as, unseen

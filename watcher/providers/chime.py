@@ -16,21 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from watcher.core.duration import SomeTime
 from watcher.core.errors import RequestError
 from watcher.core.header import OneLine
-from watcher.core.model import (
-    Ask,
-    Broken,
-    Denied,
-    Ending,
-    Grant,
-    Missing,
-    Observation,
-    Outcome,
-    Params,
-    Refused,
-    Seen,
-    State,
-    Throttled,
-)
+from watcher.core.model import Ending, Observation, Params, State
+from watcher.core.outcome import Ask, Broken, Denied, Grant, Missing, Outcome, Refused, Seen, Throttled
 from watcher.core.wire import Request, Response
 from watcher.ports import AwsChain, Login
 from watcher.providers.account import Account, Parameters, Root, segment

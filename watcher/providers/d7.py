@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from watcher.core.header import OneLine
-from watcher.core.model import Ask, Broken, Denied, Grant, Message, Observation, Outcome, Params, Seen, State, Throttled
+from watcher.core.model import Message, Observation, Params, State
+from watcher.core.outcome import Ask, Broken, Denied, Grant, Outcome, Seen, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers import auth

@@ -10,20 +10,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from watcher import __version__
 from watcher.core.errors import RequestError
 from watcher.core.header import HeaderValue, hide_credentials, revealed
-from watcher.core.model import (
-    Ask,
-    Broken,
-    Denied,
-    Grant,
-    Message,
-    Observation,
-    Outcome,
-    Params,
-    Seen,
-    State,
-    Throttled,
-    Unseen,
-)
+from watcher.core.model import Message, Observation, Params, State
+from watcher.core.outcome import Ask, Broken, Denied, Grant, Outcome, Seen, Throttled, Unseen
 from watcher.core.wire import Request, Response
 from watcher.providers import http_found as find
 from watcher.providers.account import Account, root, segment

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from watcher.core.header import OneLine, named
-from watcher.core.model import Grant
+from watcher.core.outcome import Grant
 from watcher.core.secret import Secret
 from watcher.core.wire import Request
 from watcher.providers import auth

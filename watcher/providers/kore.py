@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from watcher.core.duration import SomeTime
 from watcher.core.errors import RequestError
 from watcher.core.header import OneLine
-from watcher.core.model import Ask, Denied, Grant, Message, Observation, Outcome, Params, Seen, State, Throttled
+from watcher.core.model import Message, Observation, Params, State
+from watcher.core.outcome import Ask, Denied, Grant, Outcome, Seen, Throttled
 from watcher.core.secret import Secret
 from watcher.core.wire import Request, Response
 from watcher.providers import auth

@@ -15,7 +15,8 @@ from pydantic import ConfigDict, Field, JsonValue, RootModel, model_validator
 
 from watcher.core.duration import SomeTime
 from watcher.core.header import OneLine
-from watcher.core.model import Ask, Broken, Denied, Grant, Missing, Observation, Outcome, Params, Seen, State, Throttled
+from watcher.core.model import Observation, Params, State
+from watcher.core.outcome import Ask, Broken, Denied, Grant, Missing, Outcome, Seen, Throttled
 from watcher.core.wire import Request, Response
 from watcher.providers.account import Account, Parameters, Root, segment
 from watcher.providers.answers import folded, loads, malformed, read_as, retry_after, unseen

@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from watcher.core.header import OneLine
-from watcher.core.model import Grant
+from watcher.core.outcome import Grant
 from watcher.core.secret import Secret
 from watcher.core.wire import Request
 from watcher.providers.account import Root

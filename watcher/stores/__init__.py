@@ -1,1 +1,1 @@
-"""Where the truth is kept. Each file is one database, behind `ports.Store` and `ports.Records`."""
+"""Where the truth is kept. Each file is one database, behind `store.Store` and `ports.Records`."""

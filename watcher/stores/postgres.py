@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class PostgresStore:
-    """`ports.Store`: one connection writes, in groups; one reads beside it; one renews the lease, whatever else waits.
+    """`store.Store`: one connection writes, in groups; one reads beside it; one renews the lease, whatever else waits.
 
     That one also hears what others tell. Of what is held there is a copy here, for what is only read; whoever writes
     asks the database, in the same transaction.
@@ -59,9 +59,8 @@ class PostgresStore:
         self._reader = reader
         self._leaser = leaser
         self._heard = heard
-        self._writer = PostgresWriter(
-            writer, guard=self._guard, write=attempt_steps, observe=metrics.STORE_COMMIT.observe
-        )
+        observe = metrics.STORE_COMMIT.observe
+        self._writer = PostgresWriter(writer, guard=self._guard, write=attempt_steps, observe=observe)
         self._epochs: Mapping[int, int] = {}
         self._is_owner = False
 

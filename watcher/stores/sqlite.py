@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """`ports.Store`: one thread writes, in groups; another reads beside it. Made by `open`, on the running loop.
+    """`store.Store`: one thread writes, in groups; another reads beside it. Made by `open`, on the running loop.
 
     The owner holds a lock of the operating system and the latest epoch. The lock keeps a second daemon away; the
     epoch refuses the writes of one whose lock was taken from under it (somebody removed the file).
@@ -52,8 +52,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, writer: SqliteThread, reader: SqliteThread) -> None:
         """Work on what `open` has opened."""
-        self._writer = writer
-        self._reader = reader
+        self._writer, self._reader = writer, reader
         self._lock = OwnerLock(path)
         self._epoch: int | None = None
 
@@ -67,11 +66,10 @@ class SqliteStore:
         """
         writer = await to_thread.run_sync(open_owned, path)
         reader = await to_thread.run_sync(open_read_only, path)
+        observe = metrics.STORE_COMMIT.observe
         return cls(
             path,
-            writer=SqliteThread(
-                writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=metrics.STORE_COMMIT.observe
-            ),
+            writer=SqliteThread(writer, name="store-writer", begin="BEGIN IMMEDIATE", observe=observe),
             reader=SqliteThread(reader, name="store-reader", begin="BEGIN"),
         )
 
@@ -87,7 +85,7 @@ class SqliteStore:
         """Take the lock and the next epoch: all shards have it, and no other worker ever wants any."""
         await to_thread.run_sync(self._lock.take)
         try:
-            self._epoch = await self._writer.run(_next_epoch)
+            self._epoch = await self._writer.run(lambda db: int(db.execute(NEXT_EPOCH).fetchone()[0]))
         except BaseException:
             await self.release()
             raise
@@ -275,6 +273,8 @@ class SqliteStore:
         return await self._writer.run(owned, rows=rows)
 
 
+NEXT_EPOCH = "UPDATE meta SET epoch = epoch + 1 RETURNING epoch"
+
 # INDEXED BY, because by its own row a table is read through every finished watch too.
 LOAD = """
     SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state
@@ -291,10 +291,6 @@ WATCH = """
     FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
     WHERE w.uid = ?
 """
-
-
-def _next_epoch(db: sqlite3.Connection) -> int:
-    return int(db.execute("UPDATE meta SET epoch = epoch + 1 RETURNING epoch").fetchone()[0])
 
 
 def _verify(db: sqlite3.Connection, epoch: int | None) -> int:
