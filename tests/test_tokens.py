@@ -1,61 +1,28 @@
+"""The tokens of an account: one login for all who ask, renewed in time, and tried again in measure."""
+
 from datetime import timedelta
-from types import SimpleNamespace
 
 import anyio
-import orjson
 import pytest
 from aioresponses import aioresponses
-from botocore.exceptions import ClientError, EndpointConnectionError
-from scripted import NOON, FakeClock, FakeTransport, answered
+from granting import LOGIN, World, d7, login
+from scripted import NOON, FakeClock, answered
 
 from watcher.core.model import Reason
 from watcher.core.outcome import Broken, Denied, Grant, Throttled
 from watcher.core.wire import Fault, NoAnswer, Response
 from watcher.ports import Provider
-from watcher.providers.chime import Chime
 from watcher.providers.d7 import D7
 from watcher.providers.ukg import Ukg
 from watcher.tokens import Tokens
 from watcher.transport import open_transport
 
-LOGIN = "POST https://api.example.com/auth/v1/login/application"
 DOWN = NoAnswer(Fault.CONNECTION, "refused")
-D7_SECTION = {"base_url": "https://api.example.com", "client_id": "id", "client_secret": "shh"}
 OPENAM = {"type": "openam", "username": "u", "password": "p", "client_id": "c", "client_secret": "s"}
-
-
-def login(token: str, **more: object) -> Response:
-    return answered(200, orjson.dumps({"access_token": token, **more}))
-
-
-class World:
-    """The tokens of one account, with a clock and a transport that do as they are told."""
-
-    def __init__(self, *script: Response | NoAnswer, provider: Provider | None = None) -> None:
-        self.clock = FakeClock()
-        self.transport = FakeTransport(list(script))
-        self.tokens = Tokens(provider or d7(), transport=self.transport, clock=self.clock)
-        self.seen: list[object] = []
-
-    async def ask(self, *, instead_of: Grant | None = None) -> None:
-        self.seen.append(await self.tokens.grant(instead_of=instead_of))
-
-    async def grant(self, *, instead_of: Grant | None = None) -> Grant:
-        grant = await self.tokens.grant(instead_of=instead_of)
-        assert isinstance(grant, Grant)
-        return grant
-
-
-def d7() -> Provider:
-    return D7.model_validate(D7_SECTION)
 
 
 def ukg() -> Provider:
     return Ukg.model_validate({"base_url": "https://ukg.example", "auth": OPENAM})
-
-
-def chime() -> Provider:
-    return Chime.model_validate({"region": "us-east-1", "timeout": "200ms"})
 
 
 async def test_an_account_with_a_token_of_its_own_needs_no_grant() -> None:
@@ -193,76 +160,6 @@ async def test_when_the_first_to_ask_is_cancelled_the_others_get_their_grant() -
 
     assert world.seen == [Grant({"token": "first"})] * 2
     assert world.transport.asked == [LOGIN] * 2
-
-
-class Chain:
-    """What botocore's chain finds, one after the other; the last for ever."""
-
-    def __init__(self, *found: object) -> None:
-        self.found = list(found)
-        self.asked = 0
-
-    def get_credentials(self) -> object:
-        self.asked += 1
-        found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
-        if isinstance(found, Exception):
-            raise found
-        return found and SimpleNamespace(get_frozen_credentials=lambda: found)
-
-
-def keys(access: str, token: str | None = None) -> object:
-    return SimpleNamespace(access_key=access, secret_key="secret", token=token)
-
-
-async def test_the_keys_of_the_aws_chain_are_resolved_anew_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    chain = Chain(keys("first"), keys("second", "session"))
-    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
-    world = World(provider=chime())
-
-    first = await world.grant()
-    assert await world.grant() is first
-    world.clock.advance(300)
-    second = await world.grant()
-
-    assert first == Grant({"access_key_id": "first", "secret_access_key": "secret"}, NOON + timedelta(minutes=5))
-    assert second.values == {"access_key_id": "second", "secret_access_key": "secret", "session_token": "session"}
-    assert chain.asked == 2
-
-
-@pytest.mark.parametrize(
-    ("found", "refusal"),
-    [
-        (None, Denied(401, "no AWS credentials: set keys, or an instance role, or ~/.aws")),
-        (
-            EndpointConnectionError(endpoint_url="http://169.254.169.254?secret"),
-            Broken(Reason.UNREACHABLE, detail="AWS credentials: EndpointConnectionError"),
-        ),
-        (
-            ClientError({"Error": {"Code": "AccessDenied", "Message": "arn:secret"}}, "AssumeRole"),
-            Denied(403, "AWS credentials: AccessDenied"),
-        ),
-    ],
-)
-async def test_an_aws_chain_without_keys_says_why(
-    found: object, refusal: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chain = Chain(found)
-    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
-    world = World(provider=chime())
-    assert [await world.tokens.grant(), await world.tokens.grant()] == [refusal] * 2
-    assert chain.asked == 1
-
-
-async def test_an_aws_chain_that_takes_too_long_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    release = anyio.Event()
-
-    async def never(*_: object, **__: object) -> None:
-        await release.wait()
-
-    monkeypatch.setattr("anyio.to_thread.run_sync", never)
-    world = World(provider=chime())
-    expected = Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
-    assert await world.tokens.grant() == expected
 
 
 async def test_a_grant_is_in_no_repr() -> None:

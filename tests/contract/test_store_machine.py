@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,11 +27,12 @@ from store_values import (
     settled,
     waiting,
 )
+from watch_model import Known
 
 from watcher.core.delivery import Decision, Delivery
 from watcher.core.errors import LeaseLostError, StaleWatchError
 from watcher.core.intent import Cancel, Replay
-from watcher.core.model import Ending, Step, Watch
+from watcher.core.model import Ending, Step
 from watcher.core.rows import Admission
 from watcher.ports import Records
 from watcher.store import Store
@@ -48,20 +49,6 @@ webhooks = st.sampled_from(WEBHOOKS)
 
 PATIENCE = LATER  # when a refused delivery loosens; attempts are due, and made, before
 AFTER_ALL = LATER + timedelta(days=365)
-
-
-@dataclass
-class Known:
-    """What the store must know of one watch: all its states so far, the last is the current one."""
-
-    history: list[Watch]
-    sequences: list[int | None] = field(default_factory=list)
-    wanted: bool = False
-    forgotten: bool = False
-
-    @property
-    def now(self) -> Watch:
-        return self.history[-1]
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -247,17 +234,14 @@ class StoreMachine(RuleBasedStateMachine):
             for one in waits:
                 self.outbox.end(webhook, one, status="exhausted")
         for known in self.watches.values():
-            if known.now.ending is not None:
-                known.sequences, known.forgotten = [], True
+            known.forget_what_ended()
         gone = {name for name, known in self.watches.items() if known.forgotten}
         self.events = {name: event for name, event in self.events.items() if name[0] not in gone}
 
     def accept(self, step: Step) -> None:
         """Do to the model what the store did."""
         known = self.watches[step.watch.id]
-        known.history.append(step.watch)
-        known.sequences += [event.sequence for event in step.events]
-        known.wanted = known.wanted and step.watch.ending is None
+        known.accept(step)
         for event in step.events:
             self.outbox.tell(event.watch, event.sequence, to=event.to)
             self.events[event.watch, event.sequence] = self.outbox.events
@@ -308,7 +292,6 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("make", BACKENDS)
 def test_the_store_does_what_its_contract_says_in_any_order(make: str) -> None:
     machine = type("Machine", (StoreMachine,), {"make": make})
-    examples = (
-        scaled(20, long=200) if make == "sqlite" else scaled(10, long=100)
-    )  # where each call goes to a server and back
+    few = scaled(10, long=100)  # where each call goes to a server and back
+    examples = scaled(20, long=200) if make == "sqlite" else few
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None))

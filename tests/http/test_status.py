@@ -58,6 +58,48 @@ SECTIONS = Config.model_validate(
     }
 )
 HOUR_AGO = "2026-11-23T11:00:00.123456Z"
+ABOUT: dict[str, Json] = {"name": None, "since": None, "so": None, "until": None, "remedy": None}
+CONCERNS: list[Json] = [
+    {**ABOUT, "about": "daemon", "text": "is starting or stopping"},
+    {
+        **ABOUT,
+        "about": "daemon",
+        "text": "has a loop that does not turn",
+        "remedy": "The watchdog starts it again; `journalctl -u watcher` names the loop",
+    },
+    {
+        **ABOUT,
+        "about": "daemon",
+        "text": "takes no more requests: 7 watches are open",
+        "remedy": "Make room; what is known already is polled and delivered all the same",
+    },
+    {
+        **ABOUT,
+        "about": "webhook",
+        "name": "ops",
+        "text": "is paused by its breaker",
+        "since": HOUR_AGO,
+        "so": "1 delivery waits",
+        "remedy": "See whether it is up: `watcher webhook test ops`; it is tried again by itself",
+    },
+    {
+        **ABOUT,
+        "about": "provider",
+        "name": "d7",
+        "text": "is polled late",
+        "since": HOUR_AGO,
+        "remedy": "Raise its `rate`, as far as its vendor allows",
+    },
+]
+BROKEN: dict[str, Json] = {
+    **WEBHOOK,
+    "state": "breaker_open",
+    "since": HOUR_AGO,
+    "until": "2026-11-23T11:00:30.123456Z",
+    "waiting": 1,
+    "oldest_waiting": STAMP,
+    "last_error": LAST_ERROR,
+}
 
 
 async def status(served: Served) -> dict[str, Json]:
@@ -109,54 +151,11 @@ async def test_what_is_not_well_is_told_with_the_numbers_behind_it(tmp_path: Pat
         served.daemon.is_well = served.daemon.is_ready = False
         served.daemon.lack = "7 watches are open"
         found = await status(served)
-        about: dict[str, Json] = {"name": None, "since": None, "so": None, "until": None, "remedy": None}
         assert (found["is_well"], found["open"], found["waiting"], found["cursor"]) == (False, 1, 1, 1)
-        assert found["concerns"] == [
-            {**about, "about": "daemon", "text": "is starting or stopping"},
-            {
-                **about,
-                "about": "daemon",
-                "text": "has a loop that does not turn",
-                "remedy": "The watchdog starts it again; `journalctl -u watcher` names the loop",
-            },
-            {
-                **about,
-                "about": "daemon",
-                "text": "takes no more requests: 7 watches are open",
-                "remedy": "Make room; what is known already is polled and delivered all the same",
-            },
-            {
-                **about,
-                "about": "webhook",
-                "name": "ops",
-                "text": "is paused by its breaker",
-                "since": HOUR_AGO,
-                "so": "1 delivery waits",
-                "remedy": "See whether it is up: `watcher webhook test ops`; it is tried again by itself",
-            },
-            {
-                **about,
-                "about": "provider",
-                "name": "d7",
-                "text": "is polled late",
-                "since": HOUR_AGO,
-                "remedy": "Raise its `rate`, as far as its vendor allows",
-            },
-        ]
+        assert found["concerns"] == CONCERNS
         watched: Json = {"in_progress": 1}
         assert found["providers"] == [{**D7, "watches": watched, "late": 3600.0}]
-        assert found["webhooks"] == [
-            AUDIT,
-            {
-                **WEBHOOK,
-                "state": "breaker_open",
-                "since": HOUR_AGO,
-                "until": "2026-11-23T11:00:30.123456Z",
-                "waiting": 1,
-                "oldest_waiting": STAMP,
-                "last_error": LAST_ERROR,
-            },
-        ]
+        assert found["webhooks"] == [AUDIT, BROKEN]
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,28 @@
 """What a webhook says is heard: pauses, refusals, silence; and what our own side cannot do costs nobody anything."""
 
-import itertools
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
-import orjson
 import pytest
-from fakes import Answer, Silence, SpiedStore
-from outboxes import BAD, GOOD, Outbox, pumps
+from fakes import Answer, Silence
+from outboxes import BAD, GOOD, Outbox
+from recorded import IDS, rows
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
-from virtual import EPOCH, VirtualClock
+from virtual import EPOCH
 from worlds import turning
 
 from watcher.core import endpoint
 from watcher.core.intent import Switch
-from watcher.core.wire import Fault, NoAnswer, Request
-from watcher.keep import Keeper
-from watcher.stores.sqlite_records import SqliteRecords
+from watcher.core.wire import Fault, NoAnswer
 
 TIMEOUT = Silence(NoAnswer(Fault.TIMEOUT, "no answer in time"))
 CUT_OFF = Silence(NoAnswer(Fault.LOCAL, "Too many open files"))
-IDS = [f"w{number}" for number in range(20)]
 
 
 def events(logs: list[EventDict], name: str = "endpoint.") -> list[tuple[object, object]]:
     return [(line["event"], line.get("reason")) for line in logs if str(line["event"]).startswith(name)]
-
-
-async def rows(path: Path, *, status: str | None = None) -> list[tuple[str, int]]:
-    records = await SqliteRecords.open(path / "watcher.db")
-    found = await records.deliveries(status=status)
-    await records.close()
-    return [(row.status, row.attempts) for row in found]
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------
@@ -196,145 +185,3 @@ async def test_what_our_own_side_cannot_do_burns_no_attempt_and_is_tried_by_one_
 
     assert await rows(tmp_path) == [("delivered", 1)] * len(IDS)
     assert [line.get("outcome") for line in logs].count("not_sent") == 1
-
-
-# --- too large, and batches -------------------------------------------------------------------------------------
-
-
-async def test_what_is_too_large_goes_thin_at_once_under_the_same_id(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.transport.script("ops", Answer(413), GOOD)
-    await outbox.tell("w")
-    async with turning(await outbox.pump(retry=[])):
-        await anyio.sleep(1)
-
-    full, thin = (sent.request for sent in outbox.transport.sent)
-    assert full.headers["webhook-id"] == thin.headers["webhook-id"]
-    assert "labels" in orjson.loads(full.body)["data"]
-    assert orjson.loads(thin.body)["data"] == {"watch": "w", "sequence": 1}
-    assert await rows(tmp_path) == [("delivered", 2)]
-
-
-def members(request: Request) -> list[tuple[str, int]]:
-    body = orjson.loads(request.body)
-    each = body["data"] if body["type"] == "batch" else [body]
-    return [(event["data"]["watch"], event["data"]["sequence"]) for event in each]
-
-
-async def test_what_waits_of_one_watch_goes_in_batches_and_a_retry_has_the_same_members(outbox: Outbox) -> None:
-    outbox.transport.script("ops", BAD, GOOD)
-    await outbox.tell("w", events=5)
-    pump = await outbox.pump(batch=3)
-    async with turning(pump):
-        await anyio.sleep(0.5)
-        await outbox.tell("w")
-        pump.wake()
-        await anyio.sleep(5)
-
-    posts = [sent.request for sent in outbox.transport.sent]
-    first = [("w", 1), ("w", 2), ("w", 3)]
-    assert [members(post) for post in posts] == [first, first, [("w", 4), ("w", 5), ("w", 6)]]
-    assert posts[0].headers["webhook-id"] == posts[1].headers["webhook-id"]
-    assert posts[0].headers["webhook-id"].startswith("bat_")
-    assert not [name for name in posts[0].headers if name.startswith("ce-")]
-
-
-async def test_without_order_what_waits_of_any_watch_goes_in_one_post(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.transport.script("ops", BAD, GOOD)
-    await outbox.tell(*IDS)
-    async with turning(await outbox.pump(batch=16, order="none", concurrency=1)):
-        await anyio.sleep(20)
-
-    sizes = [len(members(sent.request)) for sent in outbox.transport.sent]
-    assert sizes[0] == 16
-    assert len(sizes) == 3
-    assert await rows(tmp_path, status="delivered") == [("delivered", 2)] * 16 + [("delivered", 1)] * 4
-
-
-async def test_what_waits_of_several_watches_goes_together_however_few_and_a_batch_is_never_in_flight_twice(
-    outbox: Outbox,
-) -> None:
-    outbox.transport.script("ops", Answer(500, takes=1), Answer(204, takes=1))
-    await outbox.tell(*IDS[:6])
-    async with turning(await outbox.pump(batch=16, order="none", concurrency=8)):
-        await anyio.sleep(10)
-
-    posts = [sorted(members(sent.request)) for sent in outbox.transport.sent]
-    assert posts == [[(each, 1) for each in IDS[:6]]] * 2
-
-
-async def test_a_batch_that_is_too_large_is_halved_until_it_fits(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.transport._otherwise = lambda request: Answer(413) if len(members(request)) > 2 else GOOD
-    await outbox.tell("w", events=8)
-    async with turning(await outbox.pump(batch=8, retry=[])):
-        await anyio.sleep(5)
-
-    accepted = [each for sent in outbox.transport.sent if len(each := members(sent.request)) <= 2]
-    assert [one for each in accepted for one in each] == [("w", number) for number in range(1, 9)]
-    assert {status for status, _ in await rows(tmp_path)} == {"delivered"}
-
-
-# --- order ------------------------------------------------------------------------------------------------------
-
-
-async def test_without_order_a_failing_event_holds_nothing_back(outbox: Outbox) -> None:
-    outbox.transport._otherwise = lambda request: BAD if request.headers["ce-sequence"] == "1" else GOOD
-    await outbox.tell("w", events=3)
-    async with turning(await outbox.pump(order="none", retry=["1h"])):
-        await anyio.sleep(1)
-
-    assert sorted(outbox.received()) == [("w", 1), ("w", 2), ("w", 3)]
-
-
-async def test_a_delivery_that_is_refused_for_order_wait_holds_back_those_behind_it_no_longer(
-    outbox: Outbox, clock: VirtualClock
-) -> None:
-    outbox.transport._otherwise = lambda request: Answer(422) if request.headers["ce-sequence"] == "1" else GOOD
-    await outbox.tell("w", events=3)
-    pump = await outbox.pump(order_wait="1h", retry=["25m"] * 10)
-    none = pumps(outbox.store, clock=clock, transport=outbox.transport)
-    keeper = Keeper(keep=timedelta(days=30), store=outbox.store, outbox=none, clock=clock)
-    async with turning(pump, keeper):
-        await anyio.sleep(3599)
-        assert set(outbox.received()) == {("w", 1)}
-        await anyio.sleep(20)
-        assert outbox.received()[-2:] == [("w", 2), ("w", 3)]
-        await anyio.sleep(3600)
-        assert outbox.received()[-1] == ("w", 1)
-
-
-async def test_retries_and_first_attempts_starve_each_other_in_neither_direction(outbox: Outbox) -> None:
-    outbox.transport._otherwise = lambda request: Answer(
-        500 if request.headers["ce-subject"].startswith("bad") else 204, takes=1
-    )
-    pump = await outbox.pump(concurrency=4, retry=["1s"] * 1000)
-    async with turning(pump):
-        await outbox.tell(*(f"bad{number}" for number in range(2)))
-        for minute in range(60):
-            await outbox.tell(*(f"{minute}-{number}" for number in range(8)))
-            pump.wake()
-            await anyio.sleep(1)
-        await anyio.sleep(200)
-
-    sent = [request.request.headers["ce-subject"] for request in outbox.transport.sent]
-    assert sum(subject.startswith("bad") for subject in sent) > 30
-    assert len({subject for subject in sent if not subject.startswith("bad")}) == 480
-
-
-async def test_a_rate_is_kept(outbox: Outbox) -> None:
-    await outbox.tell(*IDS)
-    async with turning(await outbox.pump(rate=2)):
-        await anyio.sleep(20)
-
-    times = outbox.transport.times("ops")
-    assert len(times) == len(IDS)
-    assert all(after - before >= 0.499 for before, after in itertools.pairwise(times))
-
-
-async def test_a_chatty_watch_does_not_hold_up_the_others(outbox: Outbox, store: SpiedStore) -> None:
-    outbox.transport.script("ops", Answer(204, takes=1))
-    await outbox.tell("chatty", events=50)
-    await outbox.tell("quiet")
-    async with turning(await outbox.pump(concurrency=1)):
-        await anyio.sleep(5)
-
-    assert ("quiet", 1) in outbox.received()[:3]

@@ -1,0 +1,89 @@
+"""The keys of the AWS chain are tokens like others: resolved anew in time, and what is wrong with them is said."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import anyio
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from granting import World
+from scripted import NOON
+
+from watcher.core.model import Reason
+from watcher.core.outcome import Broken, Denied, Grant
+from watcher.ports import Provider
+from watcher.providers.chime import Chime
+
+
+class Chain:
+    """What botocore's chain finds, one after the other; the last for ever."""
+
+    def __init__(self, *found: object) -> None:
+        self.found = list(found)
+        self.asked = 0
+
+    def get_credentials(self) -> object:
+        self.asked += 1
+        found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
+        if isinstance(found, Exception):
+            raise found
+        return found and SimpleNamespace(get_frozen_credentials=lambda: found)
+
+
+def keys(access: str, token: str | None = None) -> object:
+    return SimpleNamespace(access_key=access, secret_key="secret", token=token)
+
+
+def chime() -> Provider:
+    return Chime.model_validate({"region": "us-east-1", "timeout": "200ms"})
+
+
+async def test_the_keys_of_the_aws_chain_are_resolved_anew_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain(keys("first"), keys("second", "session"))
+    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
+    world = World(provider=chime())
+
+    first = await world.grant()
+    assert await world.grant() is first
+    world.clock.advance(300)
+    second = await world.grant()
+
+    assert first == Grant({"access_key_id": "first", "secret_access_key": "secret"}, NOON + timedelta(minutes=5))
+    assert second.values == {"access_key_id": "second", "secret_access_key": "secret", "session_token": "session"}
+    assert chain.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "refusal"),
+    [
+        (None, Denied(401, "no AWS credentials: set keys, or an instance role, or ~/.aws")),
+        (
+            EndpointConnectionError(endpoint_url="http://169.254.169.254?secret"),
+            Broken(Reason.UNREACHABLE, detail="AWS credentials: EndpointConnectionError"),
+        ),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "arn:secret"}}, "AssumeRole"),
+            Denied(403, "AWS credentials: AccessDenied"),
+        ),
+    ],
+)
+async def test_an_aws_chain_without_keys_says_why(
+    found: object, refusal: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain(found)
+    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
+    world = World(provider=chime())
+    assert [await world.tokens.grant(), await world.tokens.grant()] == [refusal] * 2
+    assert chain.asked == 1
+
+
+async def test_an_aws_chain_that_takes_too_long_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = anyio.Event()
+
+    async def never(*_: object, **__: object) -> None:
+        await release.wait()
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", never)
+    world = World(provider=chime())
+    expected = Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
+    assert await world.tokens.grant() == expected
