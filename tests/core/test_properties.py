@@ -224,7 +224,8 @@ def test_a_signature_verifies_with_each_of_its_keys(keys: list[bytes], id: UUID,
 @given(IDS, JSON)
 def test_a_post_is_a_standard_webhook_and_a_cloudevent(id: str, params: Json) -> None:
     now = datetime.now(UTC)
-    step = advance(watch(id=id, params={"x": params}), Seen(RUNNING), now=now, terms=terms(), dice=0.5)
+    before = watch(id=id, params={"x": params}, submitted_at=now, accepted_at=now)
+    step = advance(before, Seen(RUNNING), now=now, terms=terms(), dice=0.5)
     event = step.events[-1]
     request = post([Delivery(1, "ops", event, 0, now)], webhook(), now=now, agent="watcher/1.2")
     body = orjson.loads(event.body)

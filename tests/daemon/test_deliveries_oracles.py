@@ -99,7 +99,8 @@ async def tell(store: SqliteStore, recorder: Recorder, outcome: Final) -> None:
 
 async def run(store: SqliteStore, receiver: StrictReceiver) -> None:
     """Tell the whole story, with a new set of secrets for each third of it, and deliver it."""
-    await take_in(store, [watch(uid=name, id=name, accepted_at=datetime.now(UTC)) for name in IDS])
+    now = datetime.now(UTC)
+    await take_in(store, [watch(uid=name, id=name, submitted_at=now, accepted_at=now) for name in IDS])
     down = provider_changed(Condition("d7", "uid of d7"), reason=Reason.DENIED, at=datetime.now(UTC), watches=30)
     up = provider_changed(down.condition, reason=None, at=datetime.now(UTC), watches=30)
     async with serving(receiver.application()) as hook:

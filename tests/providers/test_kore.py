@@ -128,7 +128,7 @@ def test_pyjwt_accepts_the_token_that_is_minted() -> None:
     token = minted(account(**APP))
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})
-    assert claims == {"sub": "cs-1111", "appId": "cs-1111", "iat": 1795419000, "exp": 1795419300}
+    assert claims == {"sub": "cs-1111", "appId": "cs-1111", "iat": 1795418940, "exp": 1795419300}
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.decode(token, SECRET.upper(), algorithms=["HS256"])
 

@@ -42,6 +42,7 @@ JOB_DETAIL = ("jobType", "action", "count", "createdOn", "requestedTime", "lMod"
 LOG_DETAIL = ("comments", "createdOn", "koreId", "channelId", "messagestoreId")
 
 TOKEN_LIFE = timedelta(minutes=5)
+HEAD_START = timedelta(minutes=1)  # our clock may be ahead so far; a token from the future is refused
 SHORTEST_KEY = 32
 
 
@@ -158,7 +159,7 @@ class Kore(Account):
         claims: dict[str, str | int | None] = {
             "sub": self.client_id,
             "appId": self.client_id,
-            "iat": int(now.timestamp()),
+            "iat": int((now - HEAD_START).timestamp()),
             "exp": int((now + TOKEN_LIFE).timestamp()),
         }
         if self.jti:
