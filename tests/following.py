@@ -34,6 +34,11 @@ class Watching:
             self.position = batch.position or self.position
         return found
 
+    def go_back(self, position: bytes | None) -> None:
+        """Open the source where it was stored, as after a batch that could not be."""
+        asyncio.run(self.source.open(position))
+        self.position = position
+
     def wait(self, seconds: float) -> list[Item]:
         """Look four times a second for a while."""
         found = []
@@ -44,6 +49,6 @@ class Watching:
 
 
 def restarted(path: Path, position: bytes | None) -> Watching:
-    source = FileSource(path)
-    asyncio.run(source.open(position))
-    return Watching(source)
+    watching = Watching(FileSource(path))
+    watching.go_back(position)
+    return watching

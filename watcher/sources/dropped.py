@@ -18,7 +18,7 @@ import orjson
 
 from watcher.core.request import MOST_BYTES
 from watcher.ports import Item
-from watcher.sources.lines import CHUNK, MOST_ITEMS, Place, cut
+from watcher.sources.lines import CHUNK, MARK, MOST_ITEMS, Place, cut
 
 DONE, REJECTED = "done", "rejected"
 MOST_TOLD = 1000  # refusals that one `.error` names
@@ -93,7 +93,7 @@ class Dropped:
 
     def _ends_well(self, file: int) -> bool:
         """Does it end with a whole request?"""
-        end = os.pread(file, MOST_BYTES, max(0, self._status.st_size - MOST_BYTES))
+        end = os.pread(file, MOST_BYTES, max(0, self._status.st_size - MOST_BYTES)).removeprefix(MARK)
         if self._is_lines:
             end = end.rpartition(b"\n")[2]
         with suppress(orjson.JSONDecodeError):
@@ -135,7 +135,7 @@ class Dropped:
 
     def _objects(self, file: int) -> Iterator[list[Item]]:
         """One object, or a list of them. What is too long is cut a byte longer than allowed, which intake refuses."""
-        raw = os.pread(file, MOST_BYTES + 1, 0)
+        raw = os.pread(file, len(MARK) + MOST_BYTES + 1, 0).removeprefix(MARK)[: MOST_BYTES + 1]
         parts = _parts(raw) if len(raw) <= MOST_BYTES else None
         if parts is None:
             yield [Item(raw, f"{self.name}:1")]

@@ -1,14 +1,16 @@
 """A JSON Lines file, followed live (SPEC.md, section 3).
 
 It is looked at four times a second: that keeps the promise of a second on every file system, also on those (NFS, bind
-mounts) that tell nobody about changes, and costs two `stat`s a look. To be told, one would have to watch its folder,
-and be woken by each write to a store that lies beside it. Looking happens in a thread: disks can hang.
+mounts) that tell nobody about changes, and costs a `stat` for the path and for each open file. To be told, one would
+have to watch its folder, and be woken by each write to a store that lies beside it. Looking happens in a thread: disks
+can hang.
 """
 
-import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from stat import S_ISREG
 from typing import Literal
@@ -16,16 +18,16 @@ from typing import Literal
 import anyio
 import orjson
 from anyio.to_thread import run_sync
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from watcher.ports import Batch, Source
-from watcher.sources.lines import CHUNK, Place, cut
+from watcher.ports import Batch, Item, Source
+from watcher.sources.followed import QUIET, Bookmark, Followed
+from watcher.sources.lines import MOST_ITEMS, Place
 from watcher.sources.standard_input import StandardInput
 
 INTERVAL = 0.25
-QUIET = 1.0  # so long must a last line without newline stay as it is
-LINGER = 0.5  # so long a writer may go on with a file that was renamed
-HEAD = 1024  # bytes by which a file is known again
+PATIENCE = 60.0  # a file that was renamed is read on until nothing came for so long
+MOST_RENAMED = 4  # and at most so many at once
 
 STANDARD_INPUT = Path("-")
 
@@ -48,48 +50,21 @@ class FileSection(BaseModel):
         return StandardInput() if self.path == STANDARD_INPUT else FileSource(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Bookmark:
-    """The stored position: the file, known by inode and the fingerprint of what was read first, and the place in it.
-
-    No device: its number is another one after a reboot.
-    """
-
-    inode: int
-    head: str
-    offset: int
-    line: int
-    skipping: bool
-
-    @classmethod
-    def read(cls, position: bytes | None) -> "Bookmark | None":
-        """Read a stored position; None, which is the start, if it is not one of ours."""
-        try:
-            return TypeAdapter(cls).validate_json(position or b"")
-        except ValidationError:
-            return None
-
-    def fits(self, file: int) -> bool:
-        """Is this open file the one, and as far as it was read still the same?"""
-        status = os.fstat(file)
-        return (status.st_ino, _head(file, self.offset)) == (self.inode, self.head) and status.st_size >= self.offset
-
-
 class FileSource:
-    """Reads the lines that are there, then those that come; `ports.Source`."""
+    """Reads the lines that are there, then those that come; `ports.Source`.
+
+    A file that was renamed is read on: its writers may not know yet, or have lines left that they wrote before. The
+    position names it too, so that a restart changes nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         """Follow `path`, which need not exist yet."""
         self._path = path
-        self._file: int | None = None
-        self._place = Place()
-        self._head = _fingerprint(b"")
-        self._end: object = None  # where the file ended when last looked at, and whether it had been replaced
-        self._end_since = 0.0
-        self._written_at = 0
+        self._files: list[Followed] = []  # oldest first: the last one is, or was last, at the path
+        self._turned_at = -inf  # when a new one was found there
 
     async def open(self, position: bytes | None) -> None:
-        """Go on behind `position`, in the file that it was made in: it may have been renamed while we were away."""
+        """Go on behind `position`, in the files that it was made in: they may have been renamed while we were away."""
         await run_sync(_try, self._path)
         await run_sync(self._resume, Bookmark.read(position))
 
@@ -114,79 +89,96 @@ class FileSource:
         await run_sync(_try, self._path)
 
     async def close(self) -> None:
-        """Close the file; `open` starts again."""
+        """Close the files; `open` starts again."""
         self._forget()
 
     def _forget(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._file = None
-        self._place, self._head, self._end = Place(), _fingerprint(b""), None
+        while self._files:
+            self._files.pop().close()
+
+    # --- looking ------------------------------------------------------------------------------------------------
 
     def _look(self, now: float) -> Batch | None:
-        """Look once: the next lines, an empty batch where only the place has changed, None if nothing is new."""
-        if self._file is None:
-            self._file = _open(self._path)
-            if self._file is None:
-                return None
+        """Look once: the next lines, an empty batch where only a place has changed, None if nothing is new."""
         # Asked before reading: what was written before the rename is seen by the read after it.
-        is_replaced = self._is_replaced(self._file)
-        data = self._unread(self._file)
-        items, place = cut(data, self._place, name=self._path.name)
-        if place == self._place and self._is_settled(data, is_replaced=is_replaced, now=now):
-            if is_replaced and not data:
-                self._forget()
-                return Batch(())
-            if is_replaced or _is_object(data):
-                items, place = cut(data, self._place, name=self._path.name, ended=True)
-        if place == self._place:
-            return None
-        self._place, self._head = place, _head(self._file, place.offset)
-        return Batch(tuple(items), self._position(self._file))
+        self._turn_to_path(now)
+        before = self._places
+        items: list[Item] = []
+        for number, followed in enumerate(self._files, 1):
+            patience = _patience(self._files[number:])
+            items += followed.take(now=now, most=MOST_ITEMS - len(items), patience=patience)
+            # Unless that takes long, the last line of a file comes before the first one of the next.
+            if followed.is_behind or (followed.has_half and now - self._turned_at < QUIET):
+                break
+        is_new = bool(items) or self._places != before
+        self._let_go()
+        return Batch(tuple(items), self._position()) if is_new else None
+
+    @property
+    def _places(self) -> list[Place]:
+        return [followed.place for followed in self._files]
+
+    def _turn_to_path(self, now: float) -> None:
+        """Have the file that the path leads to by now come last; where that is none, all stays as it was."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return
+        newest = next((followed for followed in self._files if followed.is_same(status)), None)
+        if newest is None and len(self._files) <= MOST_RENAMED + 1:
+            newest, self._turned_at = _open(self._path, name=self._path.name), now
+        if newest is not None:
+            self._files = [followed for followed in self._files if followed is not newest] + [newest]
+
+    def _let_go(self) -> None:
+        for followed in [followed for followed in self._files if followed.is_over]:
+            self._files.remove(followed)
+            followed.close()
+
+    # --- the position -------------------------------------------------------------------------------------------
+
+    def _position(self) -> bytes | None:
+        """Return the place in the newest file of which something was read, with those in the files before it."""
+        read = [followed.bookmark for followed in self._files if followed.place.offset]
+        return orjson.dumps(replace(read[-1], renamed=tuple(read[:-1]))) if read else None
 
     def _resume(self, bookmark: Bookmark | None) -> None:
-        self._forget()
-        if bookmark is None:
-            return
-        for path in (self._path, *_files(self._path.parent, inode=bookmark.inode)):
-            file = _open(path)
-            if file is not None and bookmark.fits(file):
-                self._file, self._head = file, bookmark.head
-                self._place = Place(bookmark.offset, bookmark.line, bookmark.skipping)
-                return
-            if file is not None:
-                os.close(file)
+        """Go on at the bookmark; of an open file that it does not name, nothing was stored."""
+        found: list[Followed | None] = []
+        if bookmark is not None:
+            for renamed in bookmark.renamed:
+                with suppress(PermissionError):  # nobody should have to make an old file readable
+                    found.append(self._find(renamed))
+            found.append(self._find(bookmark))
+        others = [followed for followed in self._files if followed not in found]
+        for followed in others:
+            followed.go_back()
+        self._files = [followed for followed in found if followed is not None] + others
 
-    def _position(self, file: int) -> bytes:
-        place = self._place
-        return orjson.dumps(Bookmark(os.fstat(file).st_ino, self._head, place.offset, place.line, place.skipping))
-
-    def _is_replaced(self, file: int) -> bool:
-        """Does the path lead to another file? Where it leads nowhere, the old one may still be written to."""
-        try:
-            return not os.path.samestat(self._path.stat(), os.fstat(file))
-        except FileNotFoundError:
-            return False
-
-    def _unread(self, file: int) -> bytes:
-        """Read behind the place; from the start if what stood before it is gone: truncated, or written anew."""
-        stat = os.fstat(file)
-        if (stat.st_size, stat.st_mtime_ns) == (self._place.offset, self._written_at):
-            return b""
-        self._written_at = stat.st_mtime_ns
-        if stat.st_size < self._place.offset or _head(file, self._place.offset) != self._head:
-            self._place, self._head = Place(), _fingerprint(b"")
-        return os.pread(file, CHUNK, self._place.offset)
-
-    def _is_settled(self, data: bytes, *, is_replaced: bool, now: float) -> bool:
-        """Has nothing happened to the end of the file for a while?"""
-        end = (self._place, len(data), is_replaced)
-        if end != self._end:
-            self._end, self._end_since = end, now
-        return now - self._end_since >= (QUIET if data else LINGER)
+    def _find(self, bookmark: Bookmark) -> Followed | None:
+        """Find the file of a bookmark: open, at the path, or as a log rotation left it; and open it."""
+        for followed in self._files:
+            if followed.resume(bookmark):
+                return followed
+        for path in (self._path, *_paths(self._path.parent, inode=bookmark.inode)):
+            candidate = _open(path, name=self._path.name)
+            if candidate is not None and candidate.resume(bookmark):
+                self._files.append(candidate)
+                return candidate
+            if candidate is not None:
+                candidate.close()
+        return None
 
 
-def _open(path: Path) -> int | None:
+def _patience(younger: Sequence[Followed]) -> float:
+    """Say how long to wait for more of a file that these came after; while they are empty, for ever."""
+    if len(younger) > MOST_RENAMED:
+        return 0
+    return inf if all(followed.is_empty for followed in younger) else PATIENCE
+
+
+def _open(path: Path, *, name: str) -> Followed | None:
+    """Open a file, if it is there."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -194,36 +186,20 @@ def _open(path: Path) -> int | None:
     if not S_ISREG(os.fstat(file).st_mode):
         os.close(file)
         raise OSError(f"{path}: expected a regular file")
-    return file
+    return Followed(file, name=name)
 
 
 def _try(path: Path) -> None:
     """Find out whether a file that is there can be read."""
-    file = _open(path)
-    if file is not None:
-        os.close(file)
+    followed = _open(path, name=path.name)
+    if followed is not None:
+        followed.close()
 
 
-def _files(folder: Path, *, inode: int) -> list[Path]:
+def _paths(folder: Path, *, inode: int) -> list[Path]:
     """Find a file by its inode, as a log rotation left it under another name."""
     try:
         with os.scandir(folder) as entries:
             return [Path(entry.path) for entry in entries if entry.inode() == inode and entry.is_file()]
     except FileNotFoundError:
         return []
-
-
-def _head(file: int, offset: int) -> str:
-    """Return the fingerprint of what was read, or of its first KiB."""
-    return _fingerprint(os.pread(file, min(offset, HEAD), 0))
-
-
-def _fingerprint(head: bytes) -> str:
-    return hashlib.sha256(head).hexdigest()[:16]
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(data), dict)
-    except orjson.JSONDecodeError:
-        return False

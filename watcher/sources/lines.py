@@ -6,6 +6,7 @@ from watcher.core.request import MOST_BYTES
 from watcher.ports import Item
 
 MOST_ITEMS = 500
+MARK = b"\xef\xbb\xbf"  # with which programs for Windows begin a file
 CHUNK = 1024 * 1024  # as much as is looked at in one go; longer than any line that is taken
 
 
@@ -18,15 +19,20 @@ class Place:
     skipping: bool = False
 
 
-def cut(data: bytes, place: Place, *, name: str, ended: bool = False) -> tuple[list[Item], Place]:
-    """Cut at most 500 requests from `data`, the bytes behind `place`; return the place behind them.
+def cut(
+    data: bytes, place: Place, *, name: str, ended: bool = False, most: int = MOST_ITEMS
+) -> tuple[list[Item], Place]:
+    """Cut at most so many requests from `data`, the bytes behind `place`; return the place behind them.
 
-    Blank lines are none. A line that is too long becomes one item a byte longer than allowed, which intake refuses.
-    What follows the last newline is left alone, unless no more will come (`ended`).
+    A byte order mark at the very beginning belongs to no line. Blank lines are no requests. A line that is too long
+    becomes one item a byte longer than allowed, which intake refuses. What follows the last newline is left alone,
+    unless no more will come (`ended`).
     """
     items: list[Item] = []
     start, line, skipping = 0, place.line, place.skipping
-    while start < len(data) and len(items) < MOST_ITEMS:
+    if place.offset == 0 and data.startswith(MARK):
+        start = len(MARK)
+    while start < len(data) and len(items) < most:
         newline = data.find(b"\n", start)
         end = len(data) if newline < 0 else newline
         is_too_long = end - start > MOST_BYTES
