@@ -1,9 +1,10 @@
 """The keys of the AWS chain are tokens like others: resolved anew in time, and what is wrong with them is said."""
 
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 
-import anyio
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from granting import World
@@ -13,6 +14,9 @@ from watcher.core.model import Reason
 from watcher.core.outcome import Broken, Denied, Grant
 from watcher.ports import Provider
 from watcher.providers.chime import Chime
+from watcher.tokens import LONGEST_WAIT
+
+HANGS = Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
 
 
 class Chain:
@@ -77,13 +81,50 @@ async def test_an_aws_chain_without_keys_says_why(
     assert chain.asked == 1
 
 
-async def test_an_aws_chain_that_takes_too_long_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    release = anyio.Event()
+class Hanging(Chain):
+    """A chain that hangs each time until it is let go, such as a `credential_process`, or a home on a dead NFS."""
 
-    async def never(*_: object, **__: object) -> None:
-        await release.wait()
+    def __init__(self, *found: object) -> None:
+        super().__init__(*found)
+        self.let_go = threading.Event()
 
-    monkeypatch.setattr("anyio.to_thread.run_sync", never)
+    def get_credentials(self) -> object:
+        found = super().get_credentials()
+        assert self.let_go.wait(20)
+        return found
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    chain = Hanging(keys("late"), keys("later"))
+    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
+    yield chain
+    chain.let_go.set()
+
+
+async def test_an_aws_chain_that_hangs_takes_one_thread_however_often_it_is_tried(hanging: Hanging) -> None:
+    world, threads = World(provider=chime()), threading.active_count()
+    for _ in range(5):
+        assert await world.tokens.grant() == HANGS
+        world.clock.advance(LONGEST_WAIT)
+    assert (hanging.asked, threading.active_count() - threads) == (1, 1)
+
+
+async def test_what_an_aws_chain_found_too_late_is_taken_by_the_next_try(hanging: Hanging) -> None:
     world = World(provider=chime())
-    expected = Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
-    assert await world.tokens.grant() == expected
+    assert await world.tokens.grant() == HANGS
+    hanging.let_go.set()
+    world.clock.advance(LONGEST_WAIT)
+    first = await world.grant()
+    world.clock.advance(300)
+    second = await world.grant()
+    assert [one.values["access_key_id"] for one in (first, second)] == ["late", "later"]
+
+
+async def test_an_aws_chain_that_fails_by_surprise_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain(RecursionError("a profile that names itself"), keys("first"))
+    monkeypatch.setattr("botocore.session.get_session", lambda: chain)
+    world = World(provider=chime())
+    with pytest.raises(RecursionError):
+        await world.tokens.grant()
+    assert (await world.grant()).values["access_key_id"] == "first"

@@ -141,10 +141,10 @@ async def test_nobody_listens_there() -> None:
 async def test_a_name_that_nobody_knows_is_not_a_resolver_that_is_down(
     code: int, words: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def resolve(*_: object, **__: object) -> None:
+    def resolve(*_: object, **__: object) -> None:
         raise socket.gaierror(code, words)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     assert await ask("http://nowhere.example") == NoAnswer(fault, words)
 
 

@@ -6,8 +6,8 @@ from math import inf
 from typing import TypeAlias, assert_never
 
 import anyio
-import anyio.to_thread
 
+from watcher.aside import Aside
 from watcher.core.model import Reason
 from watcher.core.outcome import Broken, Denied, Grant, Throttled
 from watcher.core.wire import NoAnswer, Request
@@ -36,6 +36,7 @@ class Tokens:
         self._refusal: Refusal | None = None
         self._wait = FIRST_WAIT
         self._try_again_at = 0.0
+        self._chain: Aside[Mapping[str, str] | Denied | Broken] | None = None  # being asked
 
     async def grant(self, *, instead_of: Grant | None = None) -> Grant | Refusal | None:
         """Return a grant that is fresh, and another than `instead_of`; None where none is needed, or why there is none.
@@ -112,9 +113,15 @@ class Tokens:
                 assert_never(login)
 
     async def _from_chain(self) -> Grant | Refusal:
-        with anyio.move_on_after(self._provider.timeout.total_seconds()):
-            found = await anyio.to_thread.run_sync(_aws_keys, abandon_on_cancel=True)
-            return found if isinstance(found, Refusal) else Grant(found, self._clock.now() + CHAIN_CHECKED_EVERY)
+        """Wait for what the chain finds. Where that takes too long it goes on, and its answer is the next try's."""
+        chain = self._chain = self._chain or Aside(_aws_keys, name="aws credentials")
+        try:
+            with anyio.move_on_after(self._provider.timeout.total_seconds()):
+                found = await chain.result()
+                return found if isinstance(found, Refusal) else Grant(found, self._clock.now() + CHAIN_CHECKED_EVERY)
+        finally:
+            if chain.is_over:
+                self._chain = None
         return Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
 
 

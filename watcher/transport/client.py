@@ -25,6 +25,7 @@ from watcher.transport.body import glanced, whole
 from watcher.transport.connector import MOST_HEADERS, TimedConnector, plain_socket
 from watcher.transport.faults import EXPECTED, UnusableError, no_answer
 from watcher.transport.guarded import GuardedResolver, check_url, guarded_sockets
+from watcher.transport.names import Names
 from watcher.transport.plain import PlainRequest
 from watcher.transport.tls import tls_context
 from watcher.transport.trail import Trail, current
@@ -53,7 +54,7 @@ async def open_transport(
     sent once more. `tls` says whom to trust, where that is not what the machine trusts. The `guard` judges all that
     the `resolver` says of a name, for every new connection; what it forbids is `NoAnswer(BLOCKED)`.
     """
-    names: AbstractResolver = resolver or aiohttp.ThreadedResolver()
+    names: AbstractResolver = resolver or Names()  # whose places are never taken up by names of another transport
     sockets: aiohttp.SocketFactoryType = plain_socket
     if guard:
         names, sockets = GuardedResolver(names, guard=guard), guarded_sockets(guard)
