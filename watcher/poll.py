@@ -17,7 +17,7 @@ from watcher.clock import DoubtfulClock
 from watcher.core.agenda import Entry
 from watcher.core.errors import StaleWatchError, StoreError
 from watcher.core.gate import Gate
-from watcher.core.lifecycle import Terms, advance, expire
+from watcher.core.lifecycle import Terms, advance, expire, recall
 from watcher.core.model import Condition, State, Watch
 from watcher.core.outcome import Final, Seen, Throttled
 from watcher.core.rows import Opened
@@ -35,8 +35,7 @@ AFTER_A_FAULT = timedelta(seconds=30)
 IN_ORDER = 1e-6  # seconds between new watches that come together
 LONGEST_NAP = 2.0
 STALL = 30.0
-SOME = 1000  # watches that are ended together
-SWEEP_EVERY = 10.0
+SOME = 250  # watches that are ended together
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -78,7 +77,7 @@ class Poller:
         self._meter = metrics.ProviderMeter(name)
         self._log = PollLog(name)
         self._turn, self._bell = anyio.Lock(), Bell()
-        self._newest_due, self._swept_at = 0.0, -SWEEP_EVERY
+        self._newest_due = 0.0
         self._stopping, self._turned_at = False, clock.monotonic()
 
     async def run(self) -> None:
@@ -173,9 +172,8 @@ class Poller:
         """Wait for the turn of the next watch: due, not paused, and within the rate. None to stop."""
         async with self._turn:  # one of them waits for all
             while isinstance(taken := self._take(), float):
-                if self._turned_at >= self._swept_at + SWEEP_EVERY and self._gate.is_closed(now=self._turned_at):
-                    await self._expire_late(self._turned_at)
-                await self._bell.wait(at_most=taken)
+                if not await self._expire_some(self._turned_at):
+                    await self._bell.wait(at_most=taken)
             return taken
 
     def _take(self) -> Entry | float | None:
@@ -190,13 +188,15 @@ class Poller:
             return self._rota.take(now=now)
         return min(wait, LONGEST_NAP)
 
-    async def _expire_late(self, now: float) -> None:
-        """End some of those that pass their deadline while nobody may ask; the rest at the next nap."""
+    async def _expire_some(self, now: float) -> bool:
+        """End some of those that pass their deadline while nobody may ask; False if it is not the time for that."""
+        if not (self._gate.is_closed(now=now) and self._rota.must_sweep(at=now)):
+            return False
         late = self._rota.take_late(now=self._sure.now(), at=now, limit=SOME)
-        self._swept_at = now if len(late) < SOME else -SWEEP_EVERY  # seldom, because it looks at every watch
         async with anyio.create_task_group() as ending:  # together, so that they share disk writes
             for entry in late:
                 ending.start_soon(self._see_to, entry, self._expire)
+        return True
 
     async def _expire(self, entry: Entry) -> None:
         watch = await self._store.watch(entry.uid)
@@ -218,8 +218,8 @@ class Poller:
         self._lately.keep(entry.uid, outcome, polled.answer, at=asked_at + timedelta(seconds=now - started))
         self._note(entry, outcome, asked_at=started, now=now)
         is_change = False
-        if self._hold.epoch(entry.uid) not in {epoch, None}:  # others may know other bytes by now
-            entry = replace(entry, digest=None)
+        if isinstance(outcome, Seen):
+            entry.trouble = None  # it is over, also if that cannot be written; whether it was told the store knows
         try:
             if isinstance(polled, Answered) or not self._notices.are_told:
                 is_change = await self._keep(entry, polled, epoch=epoch)
@@ -255,7 +255,7 @@ class Poller:
             return False
         if epoch not in {watch.epoch, None}:
             raise StaleWatchError(f"watch {watch.id} was others' since it was asked")
-        before = replace(watch, trouble=entry.trouble) if entry.trouble else watch
+        before = recall(watch, entry.trouble)
         step = advance(
             before,
             polled.outcome,

@@ -10,6 +10,8 @@ from watcher.core.model import State, Watch
 from watcher.core.rows import Opened
 from watcher.hold import Hold
 
+SWEEP_EVERY = 10.0  # seconds
+
 
 class Rota:
     """A watch is counted in `open` from `enter` until it is closed, ended, or held by others."""
@@ -20,12 +22,14 @@ class Rota:
         self._losses = hold.losses
         self._agenda = Agenda()
         self._asking: dict[str, tuple[Entry, float]] = {}
+        self._swept_at = -SWEEP_EVERY
         self._left: set[str] = set()  # that stopped being ours while they were asked
 
     def enter(self, opened: Opened) -> Entry | None:
         """Count a watch, and return what is to be `put` on; None if it was ours before, and its poll is not over."""
         if opened.uid in self._asking:
             self._left.discard(opened.uid)
+            self._asking[opened.uid][0].doubt()
             return None
         return self.count(Entry.new(opened))
 
@@ -70,12 +74,18 @@ class Rota:
         del self._asking[entry.uid]
         self._left.discard(entry.uid)
 
+    def must_sweep(self, *, at: float) -> bool:
+        """Is there something left to look at for `take_late`, or has it looked at every watch long ago?"""
+        return at >= self._swept_at + SWEEP_EVERY
+
     def take_late(self, *, now: datetime, at: float, limit: int) -> list[Entry]:
-        """Take off so many of those whose deadline has passed, due or not, as if they were asked. Looks at every watch.
+        """Take off so many of those whose deadline has passed, due or not, as if they were asked; a part at a time.
 
         `at` is the monotonic second.
         """
         late = self._agenda.take_late(now=now, limit=limit)
+        if self._agenda.is_swept:
+            self._swept_at = at
         self._asking.update({entry.uid: (entry, at) for entry in late})
         return late
 

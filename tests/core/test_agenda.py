@@ -2,6 +2,8 @@ from dataclasses import astuple, replace
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from make import START, after, watch
 
 from watcher.core.agenda import Agenda, Entry
@@ -121,7 +123,58 @@ def test_of_those_whose_deadline_has_passed_so_many_are_taken_off_as_are_asked_f
     for place, name in enumerate("abc"):
         agenda.push(entry(name), due=float(place))
     late = [agenda.take_late(now=END_OF_TIME, limit=2) for _ in range(2)]
-    assert [[one.id for one in some] for some in late] == [["a", "b"], ["c"]]
+    assert [[one.id for one in some] for some in late] == [["c", "b"], ["a"]]
+
+
+def test_of_very_many_only_some_are_looked_at_in_one_go() -> None:
+    agenda, looks = Agenda(), 10_000
+    for place in range(looks + 1):
+        hours = 1 if place in {0, looks} else 3
+        agenda.push(replace(entry(str(place)), deadline=after(f"{hours}h").timestamp()), due=float(place))
+    late = [[one.id for one in agenda.take_late(now=after("2h"), limit=9)] for _ in range(3)]
+    assert late == [[str(looks)], ["0"], []]
+
+
+@given(
+    hours=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40),
+    limit=st.integers(1, 5),
+    looks=st.integers(1, 40),
+)
+def test_every_late_one_is_taken_off_part_by_part_and_the_others_stay_in_order(
+    hours: list[tuple[int, int]], limit: int, looks: int
+) -> None:
+    agenda, late = Agenda(), list[str]()
+    for number, (due, deadline) in enumerate(hours):
+        agenda.push(replace(entry(str(number)), deadline=after(f"{deadline}h").timestamp()), due=float(due))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("watcher.core.agenda.LOOKS", looks)
+        for _ in range(2 * len(hours) + 1):
+            taken = agenda.take_late(now=after("4h"), limit=limit)
+            assert len(taken) <= min(limit, looks)
+            late += [one.id for one in taken]
+            if agenda.is_swept:
+                break
+    assert agenda.is_swept
+    assert sorted(late, key=int) == [str(number) for number, (_, deadline) in enumerate(hours) if deadline <= 4]
+    dues = [hours[int(agenda.pop().id)][0] for _ in range(len(agenda))]
+    assert dues == sorted(due for due, deadline in hours if deadline > 4)
+
+
+def test_those_that_come_and_go_while_it_is_swept_are_found_by_the_next_sweep_at_last() -> None:
+    agenda = Agenda()
+    for place in range(6):
+        agenda.push(entry(f"old-{place}"), due=float(place))
+    assert [one.id for one in agenda.take_late(now=END_OF_TIME, limit=1)] == ["old-5"]
+    agenda.push(entry("new"), due=9.0)
+    assert [agenda.pop().id for _ in range(4)] == ["old-0", "old-1", "old-2", "old-3"]
+    assert sorted(one.id for _ in range(2) for one in agenda.take_late(now=END_OF_TIME, limit=9)) == ["new", "old-4"]
+    assert (len(agenda), agenda.is_swept) == (0, True)
+
+
+def test_what_is_known_of_a_watch_here_is_doubted_once_others_had_it() -> None:
+    doubted = replace(entry("a"), digest=b"of the body", trouble=Trouble(Reason.DENIED, after("1h"), 401, told=True))
+    doubted.doubt()
+    assert astuple(doubted) == astuple(entry("a"))
 
 
 def test_one_that_was_dropped_and_is_not_put_on_again_is_waited_for_no_longer() -> None:

@@ -176,3 +176,14 @@ def test_who_had_no_part_of_the_account_begins_with_nothing_saved_up() -> None:
     part.empty(now=100.0)
     part.divide(rate=5.0, burst=5, now=100.0)
     assert part.take(now=100.0) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("workers", [2, 4, 256])
+def test_a_pause_is_no_longer_for_being_shared_with_more_workers_meanwhile(workers: int) -> None:
+    told, rate = gate(), 5.0 / workers
+    told.take(now=0.0)
+    told.note("w", Throttled(429, timedelta(hours=1)), watches=9, asked_at=0.0, now=0.0)
+    told.divide(rate=rate, burst=1, now=1.0)
+    assert told.paused(now=1.0) == 3599.0
+    assert told.wait(now=1.0) == pytest.approx(3599.0 + 2 / rate)  # at half the rate
+    assert taken(told, start=1.0, end=5000.0)[0] >= 3600.0

@@ -1,5 +1,6 @@
 from itertools import combinations_with_replacement
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,49 @@ def test_two_that_divide_a_limit_never_pass_it(rate: float, parts: list[tuple[fl
             admitted += [now for _ in range(3) if half.take(now=now) == 0]
     for (first, begin), (last, end) in combinations_with_replacement(enumerate(admitted), 2):
         assert last - first + 1 <= len(halves) + rate * (end - begin) + 1e-3
+
+
+# --- a pause ----------------------------------------------------------------------------------------------------
+
+PARTS = st.lists(st.tuples(st.floats(0, 200), st.sampled_from([1, 3, 64, 200, 256]), st.integers(1, 20)), max_size=10)
+
+
+@given(rate=RATES, burst=BURSTS, parts=PARTS)
+def test_a_pause_is_as_long_however_often_the_limit_is_divided_meanwhile_and_nothing_gathers_in_it(
+    rate: float, burst: int, parts: list[tuple[float, int, int]]
+) -> None:
+    bucket, end, now = TokenBucket(rate=rate, burst=burst, now=0.0), 3600.0, 0.0
+    bucket.slow_down(now=end)
+    for gap, shards, part in parts:
+        now += gap
+        bucket.divide(rate=rate * shards / 256, burst=part, now=now)
+    assert bucket.wait(now=now) == pytest.approx(end - now + 2 / bucket.rate)  # at half the rate
+    assert bucket.rate_at(now=end) == pytest.approx(bucket.rate / 2)
+
+
+@given(rate=RATES, before=PARTS, after=PARTS)
+def test_two_that_divide_a_limit_never_pass_it_after_a_pause(
+    rate: float, before: list[tuple[float, int, int]], after: list[tuple[float, int, int]]
+) -> None:
+    end, admitted = 3600.0, []
+    halves = [TokenBucket(rate=rate / 2, burst=1, now=0.0) for _ in range(2)]
+    for half in halves:
+        half.slow_down(now=end)
+    for start, parts in ((0.0, before), (end, after)):
+        now = start
+        for gap, shards, _ in parts:
+            now += gap if start == 0.0 else gap / rate / 100
+            for half, held in zip(halves, (shards, 256 - shards), strict=True):
+                half.divide(rate=rate * max(held / 256, 1e-3), burst=1, now=now)
+                admitted += [now for _ in range(3) if half.take(now=now) == 0]
+    assert all(at >= end for at in admitted)
+    for (first, begin), (last, finish) in combinations_with_replacement(enumerate(admitted), 2):
+        assert last - first + 1 <= len(halves) + rate * (finish - begin) + 1e-3
+
+
+def test_a_pause_that_is_told_of_in_a_longer_one_makes_it_neither_shorter_nor_longer() -> None:
+    bucket = TokenBucket(rate=4, burst=4, now=0.0)
+    bucket.slow_down(now=100.0)
+    bucket.slow_down(now=10.0)
+    bucket.divide(rate=1, burst=1, now=20.0)
+    assert bucket.wait(now=20.0) == 80.0 + 4.0  # at a quarter of the rate

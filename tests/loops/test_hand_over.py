@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from fakes import Answer, SpiedStore
 from store_values import a_step
+from structlog.testing import capture_logs
 from virtual import EPOCH, VirtualClock
 from worlds import Polling, cancel, log_of, turning
 
@@ -138,11 +139,11 @@ async def test_a_shard_that_comes_back_while_a_watch_of_it_is_asked_is_not_polle
 
 
 async def had_by_others(world: World, uid: str) -> None:
-    """Lose all shards, have another worker see that the message of a watch is delivered, and have them again."""
+    """Lose all shards, have another worker see that a watch is well and its message delivered, and have them again."""
     world.take([])
     watch = await world.store.watch(uid)
     assert watch is not None
-    await world.store.commit([a_step(watch, status="delivered")])
+    await world.store.commit([a_step(replace(watch, trouble=None), status="delivered")])
     world.take(OURS, epoch=3)
     await world.feed.gain(OURS)
 
@@ -178,6 +179,23 @@ async def test_bytes_that_are_known_here_may_be_news_after_others_had_the_watch(
         await anyio.sleep(70)
         after, again = await known_of(world, f"uid-{one}")
         assert (after > before + 1, again) == (True, status)
+
+
+async def test_a_recovery_that_others_told_while_a_watch_is_asked_is_not_told_again(world: World) -> None:
+    (one, *_) = MINE
+    await world.follow(one)
+    sent = log_of(one, "sent")
+    world.transport.script(one, sent, Answer(400), log_of(one, "sent", takes=10), sent)
+    async with turning(*world.loops):
+        with capture_logs() as logs:
+            await anyio.sleep(68)
+            assert "watch.trouble" in {line["event"] for line in logs}
+        assert world.transport.in_flight[one] == 1
+        await had_by_others(world, f"uid-{one}")
+        with capture_logs() as logs:
+            await anyio.sleep(120)
+        assert {"watch.trouble", "watch.recovered"}.isdisjoint(line["event"] for line in logs)
+    assert len(world.transport.sent) > 4
 
 
 async def test_what_is_cancelled_while_it_is_asked_and_then_handed_over_is_counted_off_once(world: World) -> None:

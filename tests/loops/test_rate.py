@@ -12,6 +12,7 @@ from virtual import VirtualClock
 from worlds import Polling, turning
 
 from watcher.core.lease import SHARDS, Lease
+from watcher.core.model import Condition
 from watcher.hold import Hold
 
 RATE, BURST = 20, 5
@@ -135,3 +136,23 @@ async def test_workers_that_hand_over_are_together_no_faster_than_one_or_send_on
     times = sorted(sent.at for worker in workers for sent in worker.world.transport.sent)
     assert len(times) > 500
     assert excess(times, burst=max(BURST, number)) < 0.001
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+async def test_a_pause_is_as_long_after_a_restart_of_one_of_several_workers(
+    store: SpiedStore, clock: VirtualClock, workers: int
+) -> None:
+    now, hour = clock.now(), timedelta(hours=1)
+    paused = Condition("d7", uid="condition of d7", paused_until=now + hour, paused_at=now)
+    hold, lease = Hold(clock), Lease(dict.fromkeys(range(SHARDS // workers), 1), lasts=10 * hour, workers=workers)
+    hold.extend(lease, asked_at=clock.monotonic())
+    hold.grow(lease)
+    world = Polling(store, clock, {"d7": paused}, hold=hold, d7=SECTION)
+    name = next(name for name in map(str, range(99)) if hold.has(f"uid-{name}"))
+    await world.follow(name)
+    await world.feed.load()
+    world.pollers["d7"].follow()
+    async with turning(*world.pollers.values()):
+        await anyio.sleep(2 * 3600)
+    first, *_ = world.transport.times(name)
+    assert 3600 <= first <= 3600 + 2 * workers / RATE + 0.01  # at half the rate

@@ -4,10 +4,11 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from watcher.core.model import State, Trouble, Watch
 from watcher.core.rows import Opened
+
+LOOKS = 10_000  # watches that are looked at in one go: some milliseconds
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +43,10 @@ class Entry:
         deadline = opened.deadline_at.timestamp()
         return cls(opened.uid, opened.id, opened.params, since.timestamp(), deadline, state=state)
 
+    def doubt(self) -> None:
+        """Know that others may have seen more since: the store says what was told, and the next answer is read."""
+        self.digest = self.trouble = None
+
     def after(self, watch: Watch, *, digest: bytes | None, state: State) -> "Entry":
         """Keep of a watch what is on disk now, and the digest only now, when what it stands for is, too."""
         start = watch.snapshot.not_before if watch.snapshot else None
@@ -61,11 +66,12 @@ class Entry:
 class Agenda:
     """A heap of entries by the monotonic second in which they are due."""
 
-    __slots__ = ("_dropped", "_heap")
+    __slots__ = ("_dropped", "_heap", "_unswept")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Entry]] = []
         self._dropped: set[str] = set()
+        self._unswept = 0  # so many places, from the first on, are left to look at for late ones
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -87,22 +93,46 @@ class Agenda:
 
     def keep(self, is_ours: Callable[[str], bool]) -> list[Entry]:
         """Take off all but those whose uid is ours; those that were dropped are not told of. Looks at every watch."""
-        return self._keep(lambda entry: is_ours(entry.uid))
+        gone = [entry for _, entry in self._heap if not is_ours(entry.uid)]
+        if gone:
+            self._heap = [item for item in self._heap if is_ours(item[1].uid)]
+            heapq.heapify(self._heap)
+        return [entry for entry in gone if not self.forget(entry.uid)]
 
     def take_late(self, *, now: datetime, limit: int) -> list[Entry]:
-        """Take off so many of those whose deadline has passed, due or not; those that were dropped are not told of."""
-        passed = now.timestamp()
-        late = {entry.uid for entry in islice((one for _, one in self._heap if one.deadline <= passed), limit)}
-        return self._keep(lambda entry: entry.uid not in late) if late else []
+        """Take off so many of those whose deadline has passed, due or not; those that were dropped are not told of.
 
-    def _keep(self, stays: Callable[[Entry], bool]) -> list[Entry]:
-        gone = [entry for _, entry in self._heap if not stays(entry)]
-        if gone:
-            self._heap = [item for item in self._heap if stays(item[1])]
-            heapq.heapify(self._heap)
-        dropped = self._dropped.intersection(entry.uid for entry in gone)
-        self._dropped -= dropped
-        return [entry for entry in gone if entry.uid not in dropped]
+        Looks at a part, or one look would take too long, and goes on with the next one when it is called again; from
+        the last place to the first, so that what is moved for one that is taken off is never missed.
+        """
+        late, passed = list[Entry](), now.timestamp()
+        place = min(self._unswept or len(self._heap), len(self._heap))
+        for _ in range(LOOKS):
+            if not place or len(late) == limit:
+                break
+            entry = self._heap[place - 1][1]
+            if entry.deadline > passed:
+                place -= 1
+                continue
+            self._take_off(place - 1)
+            place = min(place, len(self._heap))  # another one may stand there now
+            if not self.forget(entry.uid):
+                late.append(entry)
+        self._unswept = place
+        return late
+
+    @property
+    def is_swept(self) -> bool:
+        """Has `take_late` looked at all? Then it begins anew."""
+        return not self._unswept
+
+    def _take_off(self, place: int) -> None:
+        """Take off what stands at a place: those above it move down by one, and who is due first stands there twice."""
+        while place:
+            above = (place - 1) // 2
+            self._heap[place] = self._heap[above]
+            place = above
+        heapq.heappop(self._heap)
 
     def find(self, uid: str) -> tuple[float, int, Entry] | None:
         """Return when an entry is due, how many are due before it, and itself; looks at every watch, so seldom."""

@@ -57,6 +57,18 @@ def begin(
     )
 
 
+def recall(watch: Watch, spell: Trouble | None) -> Watch:
+    """Return a watch as it is on disk, with what is remembered of its spell of trouble.
+
+    What was told is what the store says: by a commit whose answer was lost, or by another worker, it may know of a
+    spell that is remembered as not told yet, or as not over. Memory only adds the polls since.
+    """
+    if spell is None:
+        return watch
+    goes_on = not spell.told if watch.trouble is None else spell.told and spell.since == watch.trouble.since
+    return replace(watch, trouble=spell) if goes_on else watch
+
+
 def advance(  # each is one of the things that decide it
     watch: Watch,
     outcome: Final,

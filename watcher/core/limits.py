@@ -8,7 +8,8 @@ class TokenBucket:
     """At most `burst` at once and `rate` per second; `now` is seconds on any clock that never goes back.
 
     It starts with one token, so that a restart is no way around the limit. Told to slow down it halves its rate, and
-    grows back by steady steps: from nothing to all of it within `RECOVERY` seconds.
+    grows back by steady steps: from nothing to all of it within `RECOVERY` seconds. That may begin at the end of a
+    pause: nothing is given until then, and what is gathered, or owed, counts from then on.
     """
 
     __slots__ = ("_full_at", "_slow", "_slow_at", "burst", "rate")
@@ -37,18 +38,19 @@ class TokenBucket:
         return min(self.rate, self._slow + self.rate * (now - self._slow_at) / RECOVERY)
 
     def divide(self, *, rate: float, burst: int, now: float) -> None:
-        """Go on with another rate and burst; there are no more tokens than there were."""
-        tokens = min(self.burst - max(self._full_at - now, 0.0) * self.rate, burst)
-        self._slow, self._slow_at = self.rate_at(now=now) * rate / self.rate, now
+        """Go on with another rate and burst; there are no more tokens than there were, and no pause gets longer."""
+        start = max(now, self._slow_at)
+        tokens = min(self.burst - max(self._full_at - start, 0.0) * self.rate, burst)
+        self._slow, self._slow_at = self.rate_at(now=start) * rate / self.rate, start
         self.rate, self.burst = rate, burst
-        self._full_at = now + (burst - tokens) / rate
+        self._full_at = start + (burst - tokens) / rate
 
     def empty(self, *, now: float) -> None:
         """Leave nothing in the bucket."""
         self._full_at = max(self._full_at, now + self.burst / self.rate)
 
     def slow_down(self, *, now: float) -> None:
-        """Halve the rate, and leave nothing in the bucket."""
-        self._slow = max(self.rate_at(now=now) / 2, self.rate * SLOWEST)
-        self._slow_at = now
-        self._full_at = max(self._full_at, now + 1 / self._slow + (self.burst - 1) / self.rate)
+        """Halve the rate, and leave nothing in the bucket; `now` may be to come, as the end of a pause."""
+        start = max(now, self._slow_at)
+        self._slow, self._slow_at = max(self.rate_at(now=start) / 2, self.rate * SLOWEST), start
+        self._full_at = max(self._full_at, start + 1 / self._slow + (self.burst - 1) / self.rate)
