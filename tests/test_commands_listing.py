@@ -178,6 +178,16 @@ async def test_a_reader_that_goes_away_is_no_fault(desk: Desk, store: SqliteStor
     assert (process.returncode, process.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+async def test_what_a_terminal_cannot_show_is_written_as_an_escape(desk: Desk, store: SqliteStore) -> None:
+    await happen(store, number=1)
+    process = await anyio.run_process(
+        [sys.executable, "-m", "watcher", "events"],
+        cwd=desk.folder,
+        env={"NOT_SET": "a-token", "PYTHONIOENCODING": "latin-1"},
+    )
+    assert rb"\u2192" in process.stdout
+
+
 async def test_a_disk_that_is_full_is_one_line(desk: Desk, store: SqliteStore) -> None:
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  # a device that never makes anybody wait
         process = await anyio.run_process(

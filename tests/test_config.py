@@ -52,6 +52,10 @@ def test_a_syntax_error_names_file_line_and_column(tmp_path: Path) -> None:
     assert complaints(tmp_path, "[watcher]\nstate =") == ["line 2, column 8: Invalid value"]
 
 
+def test_a_byte_order_mark_of_an_editor_says_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, f"\ufeff{D7}") == read(tmp_path, D7)
+
+
 def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "watcher.toml"
     path.write_bytes(b"[watcher]\n# \xff")

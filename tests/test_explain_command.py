@@ -185,4 +185,6 @@ async def test_the_running_daemon_says_the_very_moment_and_its_last_answer(tmp_p
     assert re.match(r"job is asked again \S+Z \(in (59m \d+s|1h)\), as nothing changed for ", screen)
     assert (unknown.returncode, unknown.stderr) == (0, b"")
     assert b"Only the running daemon knows" in unknown.stdout
+    why = "expected a secret in the environment variable T_API, which is not set"
+    assert unknown.stdout.decode().endswith(f"It did not say: {world.config}: watcher.api_token: {why}.\n")
     assert "canary" not in world.log.read_text() + screen

@@ -217,7 +217,7 @@ def follow(
 
 def _read(path: Path) -> Table:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start}: expected UTF-8") from None
     except OSError as error:

@@ -14,7 +14,7 @@ from watcher.http import client
 from watcher.http.address import Tcp, Unix
 from watcher.http.client import ask_next, ask_status
 from watcher.http.models import Next
-from watcher.http.standing import Concern
+from watcher.http.standing import Concern, Status
 from watcher.intake import Down
 from watcher.lately import LastAnswer, Outlook
 
@@ -84,7 +84,7 @@ async def test_only_who_has_the_token_is_told(tmp_path: Path) -> None:
 # --- asking ---------------------------------------------------------------------------------------------------------
 
 
-async def asked(served: Served, *, token: str | None = None, id: str = "order-42") -> Next | None:
+async def asked(served: Served, *, token: str | None = None, id: str = "order-42") -> Next | str:
     address = Tcp("127.0.0.1", served.server.port)
     return await ask_next(id, address=address, token=None if token is None else Secret.literal(token))
 
@@ -94,14 +94,14 @@ async def test_a_command_asks_by_tcp_and_by_unix_socket_with_the_token(tmp_path:
         await served.daemon.watch("a/b ü")
         served.daemon.outlooks["a/b ü"] = OUTLOOK
         told = await asked(served, token=TOKEN, id="a/b ü")
-        assert told is not None
+        assert isinstance(told, Next)
         assert (told.id, told.due_at, told.failures) == ("a/b ü", OUTLOOK.due_at, 2)
     address = Unix(tmp_path / "http.sock")
     async with api(tmp_path, address=address) as served:
         await served.daemon.watch()
         served.daemon.outlooks["order-42"] = replace(OUTLOOK, failures=5)
         told = await ask_next("order-42", address=address, token=None)
-        assert told is not None
+        assert isinstance(told, Next)
         assert told.failures == 5
 
 
@@ -110,8 +110,8 @@ async def test_a_command_is_told_which_sources_cannot_be_read(tmp_path: Path) ->
         served.backing.down = lambda: {"inbox": Down(NOW - timedelta(hours=1), "No such file")}
         address = Tcp("127.0.0.1", served.server.port)
         told = await ask_status(address=address, token=Secret.literal(TOKEN))
-        assert await ask_status(address=address, token=None) is None
-    assert told is not None
+        assert await ask_status(address=address, token=None) == f"{address} asks for an `api_token`"
+    assert isinstance(told, Status)
     text = "cannot be read (No such file)"
     assert (told.is_well, told.concerns) == (
         False,
@@ -128,18 +128,22 @@ async def test_a_command_is_told_which_sources_cannot_be_read(tmp_path: Path) ->
     )
 
 
-async def test_whatever_is_no_good_answer_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_why_there_is_no_good_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with api(tmp_path, token=TOKEN) as served:
         await served.daemon.watch()
-        assert await asked(served) is None
-        assert await asked(served, token="another") is None
-        assert await asked(served, token=TOKEN, id="unknown") is None
-        assert await asked(served, token=TOKEN) is None  # nobody asks for it here
+        place = f"127.0.0.1:{served.server.port}"
+        assert await asked(served) == f"{place} asks for an `api_token`"
+        assert await asked(served, token="another") == f"{place} refuses this `api_token`"
+        assert await asked(served, token=TOKEN, id="unknown") == f"{place} answers something else"
+        assert await asked(served, token=TOKEN) == f"at {place} nobody polls it"
         gone = Tcp("127.0.0.1", served.server.port)
-    assert await ask_next("order-42", address=gone, token=None) is None
-    assert await ask_next("order-42", address=Unix(tmp_path / "nobody.sock"), token=None) is None
+    assert await ask_next("order-42", address=gone, token=None) == f"nobody answers at {place}"
+    unix = Unix(tmp_path / "nobody.sock")
+    assert await ask_next("order-42", address=unix, token=None) == f"nobody answers at {unix}"
     async with listening(answer(b'{"id": 7}')) as other:
-        assert await ask_next("order-42", address=Tcp("127.0.0.1", other.port), token=None) is None
+        address = Tcp("127.0.0.1", other.port)
+        assert await ask_next("order-42", address=address, token=None) == f"{address} answers something else"
     monkeypatch.setattr(client, "WITHIN", 0.1)
-    async with listening(for_ever(b" ", every=0.01)) as slow:
-        assert await ask_next("order-42", address=Tcp("127.0.0.1", slow.port), token=None) is None
+    async with listening(for_ever(b"x: y\r\n", after=b"HTTP/1.1 200 OK\r\n", every=0.01)) as slow:
+        address = Tcp("127.0.0.1", slow.port)
+        assert await ask_next("order-42", address=address, token=None) == f"no answer from {address} within a second"

@@ -6,6 +6,7 @@ What a command needs beyond typer is imported inside it, so that `watcher --help
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +74,8 @@ app.add_typer(secret.app, name="secret")
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has each character; an arrow is no fault
     try:
         app()
     except SystemExit as ended:

@@ -10,36 +10,35 @@ from watcher.cli.open import token
 
 if TYPE_CHECKING:
     from watcher.config import Config
-    from watcher.core.secret import Secret
-    from watcher.http.address import Address
     from watcher.http.models import LastAnswer, Next
     from watcher.http.standing import Status
 
 
-async def next_of(context: typer.Context, config: "Config", id: str) -> "Next | None":
-    """Ask when a watch is asked next; None if there is no answer."""
+async def next_of(context: typer.Context, config: "Config", id: str) -> "Next | str":
+    """Ask when a watch is asked next; or say why there is no answer."""
+    from watcher.core.errors import ConfigError
     from watcher.http.client import ask_next
 
-    address, secret = _place(context, config)
-    return None if address is None else await ask_next(id, address=address, token=secret)
+    address = config.watcher.address
+    if address is None:
+        return "it does not listen"
+    try:
+        return await ask_next(id, address=address, token=token(context))
+    except ConfigError as error:
+        return str(error)
 
 
 async def status_of(context: typer.Context, config: "Config") -> "Status | None":
     """Ask how things stand; None if there is no answer."""
+    from watcher.core.errors import ConfigError
     from watcher.http.client import ask_status
 
-    address, secret = _place(context, config)
-    return None if address is None else await ask_status(address=address, token=secret)
-
-
-def _place(context: typer.Context, config: "Config") -> "tuple[Address | None, Secret | None]":
-    """Return where the daemon listens, and its token; nowhere if we cannot read that."""
-    from watcher.core.errors import ConfigError
-
+    address = config.watcher.address
     try:
-        return config.watcher.address, token(context)
+        told = "" if address is None else await ask_status(address=address, token=token(context))
     except ConfigError:
-        return None, None
+        return None
+    return None if isinstance(told, str) else told
 
 
 def answered(last: "LastAnswer | None", now: datetime) -> str:

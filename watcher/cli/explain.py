@@ -24,14 +24,19 @@ ONLY_THE_DAEMON = ["failures since the last success", "the last answer as it cam
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that the explanation of one watch stands on; `next` is what the daemon says, if it was asked and answers."""
+    """All that the explanation of one watch stands on; `next` is what the daemon says, or why it says nothing."""
 
     watch: "Watch"
     account: "Account | None"
     daemon: str | None
     now: datetime
     answer: "Answer"
-    next: "Next | None" = None
+    next: "Next | str | None" = None
+
+    @property
+    def told(self) -> "Next | None":
+        """What the daemon says, if it was asked and answers."""
+        return None if isinstance(self.next, str) else self.next
 
 
 @in_loop
@@ -82,12 +87,14 @@ def screen(known: Known) -> Iterator[str]:
     yield ""
     for name, fact in _facts(known):
         yield f"{name + ':':<11}{harmless(fact)}"
-    if known.next is not None:
-        yield from _answered(known.next.last_answer)
+    if known.told is not None:
+        yield from _answered(known.told.last_answer)
     elif known.watch.ending is None:
         yield ""
         yield "Only the running daemon knows what else can delay it (failures since a success),"
         yield "and the last answer as it came."
+        if isinstance(known.next, str):
+            yield harmless(f"It did not say: {known.next}.")
 
 
 def _sentence(known: Known) -> str:
@@ -113,7 +120,7 @@ def _sentence(known: Known) -> str:
 
 def _exactly(known: Known) -> str | None:
     """Say it from behind "is", as the daemon knows it; None where it does not."""
-    told, now = known.next, known.now
+    told, now = known.told, known.now
     if told is None or (told.due_at is None and not told.in_flight):
         return None
     if told.due_at is None:
@@ -178,9 +185,9 @@ def _facts(known: Known) -> Iterator[tuple[str, str]]:
         yield "rate", _rate(account)
     yield "provider", f"{watch.provider}, {_down(known)}"
     yield "daemon", known.daemon or "none is running"
-    if known.next is not None:
-        yield "failures", f"{known.next.failures} since the last success"
-        yield "answered", answered(known.next.last_answer, now)
+    if known.told is not None:
+        yield "failures", f"{known.told.failures} since the last success"
+        yield "answered", answered(known.told.last_answer, now)
 
 
 def _pace(account: "Account") -> str:
@@ -253,8 +260,8 @@ def _as_json(known: Known) -> dict[str, object]:
         "watches": account.watches if account else None,
         "turn": account.turn if account else None,
         "daemon": known.daemon,
-        "only_the_daemon_knows": [] if watch.ending or known.next else ONLY_THE_DAEMON,
-        **_from_daemon(known.next),
+        "only_the_daemon_knows": [] if watch.ending or known.told else ONLY_THE_DAEMON,
+        **_from_daemon(known.told),
     }
 
 

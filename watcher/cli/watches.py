@@ -115,7 +115,8 @@ async def show(context: typer.Context, id: Id, as_json: Json = False) -> None:
         events = await every(partial(store.events, watch=id), cursor=lambda row: row.cursor)
         deliveries = await every(partial(store.deliveries, watch=id), cursor=lambda row: row.id)
         hold = await holding(config, store)
-    told = await next_of(context, config, id) if watch.ending is None else None
+    said = await next_of(context, config, id) if watch.ending is None else None
+    told = None if isinstance(said, str) else said
     deliveries.sort(key=lambda row: row.sequence or 0)
     if as_json:
         shown = shown_watch(watch) | {"next": told and told.model_dump()}

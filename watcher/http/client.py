@@ -1,5 +1,6 @@
 """Asking a running daemon what only it knows, at its `listen`: for commands, which can do without an answer."""
 
+from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -19,18 +20,20 @@ WITHIN = 1.0
 Told = TypeVar("Told", bound=BaseModel)
 
 
-async def ask_next(id: str, *, address: Address, token: Secret | None) -> Next | None:
-    """Ask when a watch is asked next; None if there is no good answer in a second, or nobody asks for it there."""
+async def ask_next(id: str, *, address: Address, token: Secret | None) -> Next | str:
+    """Ask when a watch is asked next; or say why there is no good answer within a second."""
     told = await _ask(f"/v1/watches/{quote(id, safe='')}/next", Next, address=address, token=token)
-    return told if told and (told.due_at or told.in_flight or told.last_answer) else None
+    if isinstance(told, Next) and not (told.due_at or told.in_flight or told.last_answer):
+        return f"at {address} nobody polls it"
+    return told
 
 
-async def ask_status(*, address: Address, token: Secret | None) -> Status | None:
-    """Ask how things stand; None if there is no good answer within a second."""
+async def ask_status(*, address: Address, token: Secret | None) -> Status | str:
+    """Ask how things stand; or say why there is no good answer within a second."""
     return await _ask("/v1/status", Status, address=address, token=token)
 
 
-async def _ask(path: str, model: type[Told], *, address: Address, token: Secret | None) -> Told | None:
+async def _ask(path: str, model: type[Told], *, address: Address, token: Secret | None) -> Told | str:
     connector = aiohttp.UnixConnector(str(address.path)) if isinstance(address, Unix) else aiohttp.TCPConnector()
     host = "localhost" if isinstance(address, Unix) else str(address)
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
@@ -38,10 +41,14 @@ async def _ask(path: str, model: type[Told], *, address: Address, token: Secret 
         with anyio.fail_after(WITHIN):
             async with (
                 aiohttp.ClientSession(connector=connector, headers=headers) as session,
-                session.get(
-                    URL(f"http://{host}{path}", encoded=True), allow_redirects=False, raise_for_status=True
-                ) as answer,
+                session.get(URL(f"http://{host}{path}", encoded=True), allow_redirects=False) as answer,
             ):
+                if answer.status == HTTPStatus.UNAUTHORIZED:
+                    return f"{address} refuses this `api_token`" if token else f"{address} asks for an `api_token`"
                 return model.model_validate_json(await answer.read())
-    except (aiohttp.ClientError, OSError, ValidationError):
-        return None
+    except TimeoutError:
+        return f"no answer from {address} within a second"
+    except (aiohttp.ClientConnectionError, OSError):
+        return f"nobody answers at {address}"
+    except (aiohttp.ClientError, ValidationError):
+        return f"{address} answers something else"
