@@ -245,6 +245,9 @@ class SpiedStore:
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         return await self._call("endpoint", self._store.endpoint(webhook, ordered=ordered))
 
+    async def arrange(self) -> bool:
+        return await self._call("arrange", self._store.arrange())
+
     async def heads(
         self, webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
     ) -> list[Delivery]:
@@ -273,11 +276,11 @@ class SpiedStore:
     async def want(self, intent: Intent) -> None:
         await self._call("want", self._store.want(intent))
 
-    async def intents(self) -> list[Intent]:
-        return await self._call("intents", self._store.intents())
+    async def intents(self, *, limit: int = 1000) -> list[Intent]:
+        return await self._call("intents", self._store.intents(limit=limit))
 
-    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
-        await self._call("done", self._store.done(intent, endpoint))
+    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
+        await self._call("done", self._store.done(intent, endpoint, now=now))
 
     async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         return await self._call("replay", self._store.replay(intent, now=now, limit=limit))

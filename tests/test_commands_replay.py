@@ -126,6 +126,8 @@ async def test_what_nobody_knows_is_not_replayed(
         ["--webhook", "ops", "--since", "soon"],
         ["--webhook", "ops", "--since", "1h", "--status", "waiting"],
         ["--event", "evt_uid-done_1", "--rate", "0"],
+        ["--event", "evt_uid-done_1", "--rate", "inf"],
+        ["--event", "evt_uid-done_1", "--rate", "nan"],
     ],
 )
 async def test_a_replay_that_cannot_be_meant_so_is_wrong_usage(desk: Desk, options: list[str]) -> None:

@@ -219,7 +219,7 @@ async def test_the_exit_status_says_whether_all_is_well_only_to_who_asks_for_it(
     )
     assert done[0].out.splitlines()[1:3] == [
         "  source inbox had 1 request refused in the last hour",
-        "    `watcher rejected` shows each, and why; its sender sends it again.",
+        "    `watcher rejected` shows each, and why; its sender must send it again.",
     ]
 
 

@@ -22,15 +22,15 @@ were told. The rest, from the signal to the socket:
   what it changed, `poll_log.py` logs the rest, `notices.py` tells what became of the account, `lately.py` remembers
   what nobody stores
 - deliveries: `core/webhook.py` says what one means, `core/outlet.py` when a webhook may be sent to. `outbox.py` has a
-  pump for each webhook, `origins.py` those of callbacks; `at_hand.py` is what one has fetched, `attempt.py` one POST,
-  `posting.py` how it leaves
+  pump for each webhook, `origins.py` those of callbacks; `at_hand.py` is what one has fetched, `budget.py` how much
+  that may be, `attempt.py` one POST, `posting.py` how it leaves
 - the store: `stores/`. `keep.py` forgets what is old; where many workers share it `tenure.py` keeps the lease, and each
   loop asks `hold.py` what is ours
 - out: `transport/` is HTTP and the guard of addresses, `http/` what `listen` serves, the page among it; `log.py` and
   `printer.py` the lines, `metrics.py` and `tally.py` the numbers
 - commands: `cli/`; what they do by themselves is in `errand.py`, `doctor.py`, `survey.py`; `demo/` has the pretend
   providers and the receiver, which the tests use too
-- smallest: `bell.py` wakes a loop, `clock.py` is the machine's
+- smallest: `bell.py` wakes a loop, `aside.py` is a thread for one call that may hang, `clock.py` is the machine's
 
 The layers are contracts in `pyproject.toml`, and the build fails where an import goes up or sideways.
 """

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from watcher.bell import Bell
+from watcher.budget import AROUND, Budget, size
 from watcher.core.delivery import Decision, Delivery, Settled
 from watcher.core.errors import StoreError
 from watcher.core.model import END_OF_TIME
@@ -20,16 +21,20 @@ STALL = 30.0
 PATIENCE = timedelta(seconds=1)  # with a store that does not answer
 AT_ONCE = datetime.min.replace(tzinfo=UTC)
 FOR_EACH = 16  # so many are kept at hand for each POST that may be in flight
+FEW = 2  # and so many until it is seen that they arrive
+FRESH = timedelta(minutes=1)  # for longer it is not believed that what was fetched still waits
 
 
 class AtHand:
     """Fetches heads of lanes in time, and gives them out once; those that go `again` apart from those that never went.
 
-    A delivery is held from when it is fetched until it is settled; what is held is not fetched. The `bell` rings when
-    there may be more to take; `complain` is told each failure of the store. Every `now` is on a clock that never steps.
+    A delivery is held from when it is fetched until it is settled; what is held is not fetched. It is few until some
+    arrive, and more as far as the `budget` goes. What others may have given up meanwhile is let go of, and found again
+    if it waits. The `bell` rings when there may be more to take; `complain` is told each failure of the store. Every
+    `now` is on a clock that never steps.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it is wired to
         self,
         webhook: str,
         *,
@@ -39,20 +44,26 @@ class AtHand:
         bell: Bell,
         hold: Hold,
         complain: Callable[[StoreError], None],
+        budget: Budget | None = None,
     ) -> None:
         self._webhook = webhook
         self._store = store
         self._bell = bell
         self._hold = hold
         self._complain = complain
+        self._budget = budget or Budget()
         self._batch = terms.batch
         self._is_ordered = terms.order == "watch"
         self._waits, self._order_wait = longest_waits(terms), terms.order_wait
         self._is_unbounded = True
         self._most = max(terms.concurrency, terms.batch) * FOR_EACH
+        self._few = FEW if self._is_ordered else max(FEW, terms.batch)  # of a lane the store says what goes together
+        self._each = AROUND  # bytes, of the largest that was fetched last
+        self._is_flowing = False
         self._ready: dict[bool, deque[Delivery]] = {False: deque(), True: deque()}
         self._look_at = {False: AT_ONCE, True: AT_ONCE}
-        self._held: dict[int, str] = {}
+        self._fresh_until = {False: AT_ONCE, True: AT_ONCE}
+        self._held: dict[int, Delivery] = {}
         self._shunned: dict[int, datetime] = {}
         self._gone: set[int] = set()  # since we began to look
         self._is_looking = False
@@ -84,10 +95,26 @@ class AtHand:
         self._is_unbounded = True
         self.look_soon(AT_ONCE)
 
+    def freshen(self, *, now: datetime) -> None:
+        """Let go of what was fetched too long ago."""
+        for again, until in self._fresh_until.items():
+            if until <= now:
+                self._put_back(again=again)
+
+    def rest(self) -> None:
+        """Let go of what is not on its way: nothing is sent for now."""
+        self._is_flowing = False
+        for again in self._ready:
+            self._put_back(again=again)
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self._let_go(list(self._held.values()))
+
     @property
     def leaving(self) -> set[str]:
         """Whose deliveries are on their way, or not yet settled, though they are not ours any more? By uid."""
-        return {uid for uid in self._held.values() if not self._hold.has(uid)}
+        return {one.event.uid for one in self._held.values() if not self._hold.has(one.event.uid)}
 
     # --- fetching ---------------------------------------------------------------------------------------------
 
@@ -116,7 +143,13 @@ class AtHand:
             self._look_at[kind] = min(self._look_at[kind], at)
 
     def _is_low(self, *, again: bool) -> bool:
-        return 2 * len(self._ready[again]) < self._most
+        return 2 * len(self._ready[again]) < self._limit
+
+    @property
+    def _limit(self) -> int:
+        """So many are fetched at once, where little is at hand."""
+        affordable = min(self._budget.buys(each=self._each), self._most) if self._is_flowing else 0
+        return max(affordable, self._few)
 
     async def _fetch(self, *, again: bool, now: datetime) -> None:
         self._look_at[again] = now + timedelta(seconds=LONGEST_NAP)
@@ -124,10 +157,11 @@ class AtHand:
         self._gone = set()
         # What was never sent is due, whatever the wall clock was when it was made.
         soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
-        but = self._held.keys() | self._shunned.keys()
+        but, limit = self._held.keys() | self._shunned.keys(), self._limit
         try:
             await self._bound(now)
-            heads = await self._store.heads(self._webhook, again=again, now=soon, limit=self._most, but=but)
+            with self._budget.reserved(limit * self._each):
+                heads = await self._store.heads(self._webhook, again=again, now=soon, limit=limit, but=but)
         except StoreError as error:
             self._complain(error)
             self.look_soon(now + PATIENCE, again=again)
@@ -135,13 +169,16 @@ class AtHand:
         due = [head for head in heads if head.due_at <= now] if again else heads
         fresh = [head for head in due if head.id not in self._held and head.id not in self._gone]
         ours = [head for head in fresh if self._hold.has(head.event.uid)]
+        self._each = max(map(size, heads), default=self._each)
+        if not self._ready[again]:
+            self._fresh_until[again] = now + FRESH
         self._ready[again].extend(ours)
-        self._held.update({head.id: head.event.uid for head in ours})
+        self._hold_on(ours)
         if len(ours) < len(fresh):  # others will have them in a moment
             self._shunned |= dict.fromkeys({head.id for head in fresh} - self._held.keys(), now + PATIENCE)
         if len(due) < len(heads):
             self.look_soon(heads[len(due)].due_at, again=again)
-        elif len(heads) == self._most:
+        elif len(heads) == limit:
             self.look_soon(now, again=again)
         for until in self._shunned.values():
             self.look_soon(until)
@@ -169,7 +206,7 @@ class AtHand:
         return head
 
     async def gather(self, head: Delivery, *, again: bool, now: datetime) -> Sequence[Delivery]:
-        """Give out what goes in one POST with a head; nothing if the store does not answer: it is found again."""
+        """Give out what goes in one POST with a head; nothing if the store does not answer, or it waits no more."""
         if self._goes_alone(head):
             return (head,)
         try:
@@ -181,8 +218,11 @@ class AtHand:
         finally:
             self._is_gathering = False
             self._bell.ring()
-        ids = {one.id: one.event.uid for one in parcel}
-        self._held |= ids
+        if not parcel:
+            self.shun([head], until=now + PATIENCE)
+            self.look_soon(now)  # for what stood behind it
+        ids = {one.id for one in parcel}
+        self._hold_on(parcel)
         for kind, ready in self._ready.items():
             self._ready[kind] = deque(one for one in ready if one.id not in ids)
         return parcel
@@ -192,7 +232,10 @@ class AtHand:
 
     async def _with(self, head: Delivery, *, again: bool) -> Sequence[Delivery]:
         if head.batch is not None or self._is_ordered:
-            return await self._store.members(head, limit=max(self._batch, 1))
+            at_hand = {one.id for ready in self._ready.values() for one in ready}
+            flying = self._held.keys() - at_hand - {head.id}
+            members = await self._store.members(head, limit=max(self._batch, 1))
+            return [one for one in members if one.id not in flying]
         alone = [one for one in self._ready[again] if one.batch is None and one.callback == head.callback]
         return [head, *alone[: self._batch - 1]]
 
@@ -202,6 +245,7 @@ class AtHand:
         """Hold these no longer, which went in one POST, and look for what comes next when it is time."""
         self._let_go([one.delivery for one in settled])
         head = settled[0]
+        self._is_flowing |= head.decision is Decision.DELIVERED
         if head.decision is Decision.RETRY:
             self.look_soon(head.delivery.due_at, again=True)
         else:  # behind one that goes again there is often another
@@ -213,9 +257,22 @@ class AtHand:
         self._shunned |= dict.fromkeys((one.id for one in parcel), until)
         self.look_soon(until)
 
+    def _hold_on(self, parcel: Collection[Delivery]) -> None:
+        for one in parcel:
+            if one.id not in self._held:
+                self._held[one.id] = one
+                self._budget.spend(size(one))
+
     def _let_go(self, parcel: Collection[Delivery]) -> None:
         ids = [one.id for one in parcel]
         for one in ids:
-            self._held.pop(one, None)
+            if one in self._held:
+                self._budget.spend(-size(self._held.pop(one)))
         if self._is_looking:
             self._gone.update(ids)
+
+    def _put_back(self, *, again: bool) -> None:
+        if self._ready[again]:
+            self._let_go(self._ready[again])
+            self._ready[again] = deque()
+            self.look_soon(AT_ONCE, again=again)

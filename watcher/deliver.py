@@ -5,6 +5,7 @@ What may be sent next is said in `core/outlet.py`, what an answer means in `core
 
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from anyio.abc import TaskGroup
 from watcher import attempt, metrics
 from watcher.at_hand import LONGEST_NAP, PATIENCE, STALL, AtHand
 from watcher.bell import Bell
+from watcher.budget import Budget
 from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint, merged, rewound
 from watcher.core.errors import StoreError
@@ -42,10 +44,10 @@ class Pump:
 
     Only the first waiting delivery of each watch is ever taken (`Store.heads`); the next becomes the first in the
     transaction that settles it. Whatever is not settled when the process ends is sent again, under the same id.
-    `known` is what the store knows of the webhook.
+    `known` is what the store knows of the webhook. Who shares a `budget` has together no more at hand than that.
     """
 
-    def __init__(  # what a loop is wired to
+    def __init__(  # noqa: PLR0913  # what a loop is wired to
         self,
         webhook: Terms,
         *,
@@ -55,6 +57,7 @@ class Pump:
         clock: Clock,
         agent: str,
         hold: Hold | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._webhook = webhook
         self._store = store
@@ -77,6 +80,7 @@ class Pump:
             bell=self._bell,
             hold=self._hold,
             complain=self._complain,
+            budget=budget,
         )
         self._outlet.divide(self._hold.share, now=self._now())
         self._posted: list[Posted] = []
@@ -90,14 +94,15 @@ class Pump:
 
     async def run(self) -> None:
         """Send until stopped; what is in flight then is finished, and recorded."""
-        async with anyio.create_task_group() as recording:
-            recording.start_soon(self._record, name=f"record {self.known.name}")
-            async with anyio.create_task_group() as sending:
-                while not self._stopping:
-                    self._turned_at = self._clock.monotonic()
-                    await self._bell.wait(at_most=self._begin(sending))
-            self._is_sending = False
-            self._news.ring()
+        with closing(self._at_hand):
+            async with anyio.create_task_group() as recording:
+                recording.start_soon(self._record, name=f"record {self.known.name}")
+                async with anyio.create_task_group() as sending:
+                    while not self._stopping:
+                        self._turned_at = self._clock.monotonic()
+                        await self._bell.wait(at_most=self._begin(sending))
+                self._is_sending = False
+                self._news.ring()
 
     @property
     def is_turning(self) -> bool:
@@ -116,16 +121,16 @@ class Pump:
         self._bell.ring()
 
     async def switch(self, intent: Switch) -> None:
-        """Enable the webhook, or disable it.
+        """Enable the webhook, and what waits for its time goes now; or disable it.
 
         Raises:
             StoreError: that is not on disk; the intent stays.
 
         """
         self._outlet.switch(on=intent.on, now=self._now())
-        await self._store.done(intent, self._outlet.endpoint)
+        await self._store.done(intent, self._outlet.endpoint, now=self._now())
         self._keep(self._outlet.endpoint)
-        self._bell.ring()
+        self.wake()
 
     # --- together with other workers ------------------------------------------------------------------------------
 
@@ -167,7 +172,9 @@ class Pump:
         if not self._hold.is_valid:
             return A_MOMENT
         if (wait := self._outlet.wait(now=now)) > 0:
+            self._at_hand.rest()
             return wait
+        self._at_hand.freshen(now=now)
         first, again = self._at_hand.offers(now=now)
         if (chosen := self._outlet.choose(first=first, again=again)) is None:
             return self._at_hand.wait(now=now)

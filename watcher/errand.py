@@ -16,6 +16,7 @@ from watcher.core.lease import SHARDS
 from watcher.core.model import Params
 from watcher.core.outcome import Final
 from watcher.core.rows import Admission, Arrival
+from watcher.core.standing import BY_HAND
 from watcher.core.wire import NoAnswer, Request, Response
 from watcher.http.address import Tcp
 from watcher.intake import Desk
@@ -28,7 +29,7 @@ from watcher.transport import open_transport
 from watcher.wanted import Wanted
 
 AGENT = f"watcher/{__version__}"
-SOURCE = "command"
+ALL = 10**9  # for one pass, whatever waits
 
 Take: TypeAlias = Callable[[Iterable[Item]], Awaitable[list[tuple[Arrival, Admission]]]]
 
@@ -62,7 +63,7 @@ async def taking(config: Config) -> AsyncIterator[Take]:
     store = await open_store(config, worker=passer_by())
 
     async def take(items: Iterable[Item]) -> list[tuple[Arrival, Admission]]:
-        arrivals = [desk.read(item, source=SOURCE) for item in items]
+        arrivals = [desk.read(item, source=BY_HAND) for item in items]
         return list(zip(arrivals, await store.add(arrivals), strict=True))
 
     try:
@@ -105,7 +106,7 @@ async def carry_out(config: Config) -> bool:
         )
         recorder = Recorder(store=store, webhooks=config.webhooks, callbacks=config.callbacks, wake=outbox.wake)
         wanted = Wanted(store=store, recorder=recorder, outbox=outbox, clock=clock)
-        for intent in await store.intents():
+        for intent in await store.intents(limit=ALL):
             await wanted.carry_out(intent)
     except StoreBusyError:
         return False

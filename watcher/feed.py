@@ -51,7 +51,7 @@ class Feed:
         self._coming: Collection[int] = frozenset()
         self._unpolled: defaultdict[str, Counter[State]] = defaultdict(Counter)
         self._told: set[str] = set()
-        self._must_count = False
+        self._changes = self._counted = 0
         self._stopping = False
         self._is_slow = False
         self.bell = Bell()
@@ -69,14 +69,19 @@ class Feed:
         self._told.difference_update(providers)
 
     async def load(self) -> int:
-        """Schedule all open watches that are stored and not yet known; return how many."""
-        number = 0
-        while rows := await self._page():
+        """Schedule all open watches that are stored by now and not yet known; return how many.
+
+        What comes meanwhile can wait for the next look, or where watches never cease to come it would never end.
+        """
+        number, is_all = 0, False
+        while not is_all:
+            rows = await self._page()
             self._turned_at = self._clock.monotonic()
             for opened in rows:
                 self._add(opened)
-            self._row = rows[-1].row
+                self._row = opened.row
             number += len(rows)
+            is_all = len(rows) < BATCH
         return number
 
     async def _page(self) -> Sequence[Opened]:
@@ -100,7 +105,7 @@ class Feed:
             await self._schedule(shards, until=self._row)  # `load` brings those behind it
         finally:
             self._coming = frozenset()
-            self._must_count = True  # who counted meanwhile may have counted some of them twice
+            self._changes += 1  # who counted meanwhile may have counted some of them twice
 
     async def _schedule(self, shards: Collection[int], *, until: int) -> None:
         row = 0
@@ -113,7 +118,7 @@ class Feed:
 
     def follow(self) -> None:
         """Count anew what waits for sections that are gone: some of it may be others' now."""
-        self._must_count = True
+        self._changes += 1
 
     @property
     def leaving(self) -> frozenset[str]:
@@ -174,23 +179,34 @@ class Feed:
         self.bell.ring()
 
     async def _look(self) -> None:
-        intents = await self._store.intents()  # before the load, so that a poller knows each watch that is ended
-        await self.load()
-        if self._must_count:
+        intents = await self._store.intents(limit=BATCH + 1)
+        await self.load()  # behind the intents, so that a poller knows each watch that is ended
+        if self._counted < self._changes:
             await self._count()
         is_all = await self._wanted.carry_out_all(intents[:BATCH])
         if not is_all or len(intents) > BATCH:
             self.bell.ring()
 
     async def _count(self) -> None:
-        """Count the watches that wait for sections that are gone."""
-        self._must_count = False
-        for provider in list(self._unpolled):
-            row, states = 0, Counter[State]()
-            while loaded := await self._store.load(after=row, limit=BATCH, provider=provider):
-                states.update(opened.state or State.PENDING for opened in loaded)
-                row = loaded[-1].row
-            self._unpolled[provider] = states
+        """Count the watches that wait for sections that are gone, as far as `load` has come.
+
+        A section may be back when they are counted, and its poller counts them itself.
+        """
+        changes = self._changes
+        for provider, before in list(self._unpolled.items()):
+            states = await self._waiting(provider)
+            if self._unpolled.get(provider) is before:
+                self._unpolled[provider] = states
+        self._counted = changes
+
+    async def _waiting(self, provider: str) -> Counter[State]:
+        row, states = 0, Counter[State]()
+        while row < self._row:
+            loaded = await self._store.load(after=row, limit=BATCH, provider=provider)
+            self._turned_at = self._clock.monotonic()
+            states.update(opened.state or State.PENDING for opened in loaded if opened.row <= self._row)
+            row = loaded[-1].row if len(loaded) == BATCH else self._row
+        return states
 
     def readings(self) -> Iterator[metrics.Reading]:
         """Say how many watches wait for sections that are gone."""

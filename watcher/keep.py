@@ -43,7 +43,7 @@ class Keeper:
         self._bell = Bell()
         self._sure = DoubtfulClock(clock, believed_after=BELIEVED_AFTER)
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
-        self._is_renewing = False
+        self._is_renewing = self._is_arranging = False
         self._count_at = clock.monotonic()
         self._prune_at = clock.monotonic() + PRUNE_EVERY
         self._stopping = False
@@ -56,23 +56,28 @@ class Keeper:
             while not self._stopping:
                 self._turned_at = self._clock.monotonic()
                 self._follow_clock(beside)
+                nap = LOOK_EVERY
                 try:
-                    await self._look()
+                    nap = await self._look()
                     self._is_slow = False
                 except StoreError as error:
                     if not self._is_slow:
                         log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
                     self._is_slow = True
-                await self._bell.wait(at_most=LOOK_EVERY)
+                await self._bell.wait(at_most=nap)
             beside.cancel_scope.cancel()
 
-    async def _look(self) -> None:
-        if await self._store.loosen(now=self._clock.now()):
+    async def _look(self) -> float:
+        """Do what is due; return in how many seconds to look again: soon while `order` of many is being changed."""
+        was_arranging, self._is_arranging = self._is_arranging, await self._store.arrange()
+        has_arranged = was_arranging and not self._is_arranging
+        if await self._store.loosen(now=self._clock.now()) or has_arranged:
             self._outbox.wake_all()
         if self._turned_at >= self._count_at:
             await self._count()
         if self._turned_at >= self._prune_at:
             await self._prune()
+        return BREATH if self._is_arranging else LOOK_EVERY
 
     @property
     def is_turning(self) -> bool:

@@ -12,6 +12,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from watcher.bell import Bell
+from watcher.budget import Budget
 from watcher.core.callbacks import ANY_ORIGIN, Callbacks
 from watcher.core.endpoint import Endpoint, rewound
 from watcher.core.errors import StoreError
@@ -87,11 +88,10 @@ class Origins:
         most: int = MOST,
     ) -> None:
         self._callbacks, self._store = callbacks, store
-        self._transport = transport
+        self._transport, self._agent = transport, agent
         self._clock = clock
-        self._agent = agent
         self._hold = hold or Hold(clock)
-        self._most = most
+        self._most, self._budget = most, Budget()
         self._turns: dict[str, _Turn] = {}
         self._queue: dict[str, None] = {}
         self._later: dict[str, float] = {}  # until when
@@ -103,8 +103,7 @@ class Origins:
         self._learnt: set[str] = set()  # of whom others have found something out
         self._look_at = clock.monotonic()
         self._bell = Bell()
-        self._stopping = False
-        self._is_slow = False
+        self._stopping = self._is_slow = False
         self._turned_at = clock.monotonic()
 
     async def run(self) -> None:
@@ -252,6 +251,7 @@ class Origins:
             clock=self._clock,
             agent=self._agent,
             hold=self._hold,
+            budget=self._budget,
         )
         self._turns[name] = _Turn(pump, line, began_at=self._clock.monotonic())
 

@@ -11,6 +11,7 @@ import structlog
 from watcher import metrics
 from watcher.core.callbacks import ANY_ORIGIN, Callbacks
 from watcher.core.endpoint import Disabled, Endpoint, disabled, enabled
+from watcher.core.errors import ConfigError
 from watcher.core.intent import Switch
 from watcher.core.webhook_section import Terms, Webhook
 from watcher.deliver import Pump
@@ -76,9 +77,23 @@ class Outbox:
             await patiently(self._tell_lost)
 
     async def renew(self) -> None:
-        """Make all pumps anew: each goes by the wall clock as it was when it began."""
-        async with self._changing:
-            await self._roster.change(self._sections, anew=True)
+        """Make all pumps anew: each goes by the wall clock as it was when it began.
+
+        One whose TLS files cannot be read just now goes on as it is, until the next time.
+        """
+        async with self._changing, anyio.create_task_group() as renewing:
+            for name, terms in self._sections.items():
+                renewing.start_soon(self._renew, name, terms, name=f"renew {name}")
+
+    async def _renew(self, name: str, terms: Terms) -> None:
+        try:
+            async with self._posts(terms):
+                pass  # it can be opened, and so the pump that there is may end
+        except ConfigError as error:
+            section = "callbacks" if name == ANY_ORIGIN else f"webhooks.{name}"
+            log.error("config.rejected", error=f"{section}.{error}")  # noqa: TRY400  # no bug of ours
+        else:
+            await self._roster.renew(name)
 
     @property
     def _sections(self) -> dict[str, Terms]:
@@ -196,7 +211,7 @@ class Outbox:
                 return
             known = await self._store.endpoint(intent.webhook, ordered=self._is_ordered(intent.webhook))
             after = enabled(known) if intent.on else disabled(known, Disabled.COMMAND, now=self._clock.now())
-            await self._store.done(intent, after)
+            await self._store.done(intent, after, now=self._clock.now())
         self.wake(intent.webhook)
 
     async def count(self) -> None:

@@ -12,7 +12,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from watcher.core.errors import LeaseLostError, StoreError
+from watcher.core.errors import ConfigError, LeaseLostError, StoreError
 
 CHANGE_WITHIN = 5.0  # what is in flight longer is cut off: asked again, or sent again under the same id
 PATIENCE = 1.0  # with a store that does not answer
@@ -52,8 +52,9 @@ class _Turn(Generic[S, L]):
 class Roster(Generic[S, L]):
     """The loops of one kind, while `open` lasts: one for each section, and never two of one name.
 
-    `make` makes the loop of a section, and lets go of what it needs when it has ended; where it meets a `StoreError`
-    it is asked again. `forget` is called with each name that is gone.
+    `make` makes the loop of a section, and lets go of what it needs when it has ended; where it meets a `StoreError`,
+    or a `ConfigError` because a file of the section is just being replaced, it is asked again. `forget` is called with
+    each name that is gone.
     """
 
     def __init__(
@@ -91,17 +92,19 @@ class Roster(Generic[S, L]):
         for loop in self.loops.values():
             loop.stop()
 
-    async def change(self, sections: Mapping[str, S], *, anew: bool = False) -> None:
-        """End the loops of sections that are gone or changed, and start those that are new; return when these turn.
-
-        `anew`: all loops, also those of sections that stay.
-        """
+    async def change(self, sections: Mapping[str, S]) -> None:
+        """End the loops of sections that are gone or changed, and start those that are new; return when these turn."""
         names = self._turns.keys() | sections.keys()
         async with anyio.create_task_group() as changing:
             for name in names:
                 section = sections.get(name)
-                if anew or name not in self._turns or self._turns[name].section != section:
+                if name not in self._turns or self._turns[name].section != section:
                     changing.start_soon(self._replace, name, section, name=f"change {self._verb} {name}")
+
+    async def renew(self, name: str) -> None:
+        """End a loop, if there is one, and start another one for the same section; return when it turns."""
+        if name in self._turns:
+            await self._replace(name, self._turns[name].section)
 
     async def _replace(self, name: str, section: S | None) -> None:
         if name in self._turns:
@@ -131,15 +134,16 @@ class Roster(Generic[S, L]):
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do what needs the store, as soon as it answers."""
+    """Do what needs the store, as soon as it answers, or a file that is just being replaced."""
     is_slow = False
     while True:
         try:
             return await work()
         except LeaseLostError:
             raise
-        except StoreError as error:
+        except (StoreError, ConfigError) as error:
             if not is_slow:
-                log.error("store.slow", error=str(error))  # noqa: TRY400  # no bug of ours
+                what = "store.slow" if isinstance(error, StoreError) else "config.rejected"
+                log.error(what, error=str(error))  # noqa: TRY400  # no bug of ours
             is_slow = True
         await anyio.sleep(PATIENCE)

@@ -119,8 +119,15 @@ class Store(Protocol):
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook; an empty one if it is new.
 
-        From now on its deliveries stand in lanes, one for each watch, if `ordered`, else each by itself; those that
-        wait already, too.
+        What is made for it from now on stands in lanes, one for each watch, if `ordered`, else each by itself. What
+        waits already does, too, as far as it is a few; then `arrange` must go on with it.
+        """
+
+    async def arrange(self) -> bool:
+        """Let a few more of what waits stand as `endpoint` has said; False if all does, and then nothing is written.
+
+        Those that wait longest come last, and are heads until then if they were. A lane always has its first, and no
+        other, for its head. Of several workers the steward does it, and for the others there is nothing to arrange.
         """
 
     async def heads(
@@ -134,7 +141,7 @@ class Store(Protocol):
         """
 
     async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
-        """Return what goes in one POST with a head, itself first: at most `limit`.
+        """Return what goes in one POST with a head, itself first: at most `limit`; nothing if it waits no more.
 
         Those that went in its last batch, if it was in one; else what waits behind it in its lane.
         """
@@ -172,15 +179,18 @@ class Store(Protocol):
     async def want(self, intent: Intent) -> None:
         """Write what is wanted of the owner; its `id` is given here. Whoever calls need not be the owner."""
 
-    async def intents(self) -> list[Intent]:
-        """Return what this owner is asked to do, oldest first: what is wanted of watches that it holds.
+    async def intents(self, *, limit: int = 1000) -> list[Intent]:
+        """Return what this owner is asked to do, oldest first, at most `limit`: of watches that it holds.
 
         What concerns no watch is asked of the holder of the first shard (`Lease.is_steward`).
         A `Cancel` ends with the step that carries it out, a `Switch` with `done`, a `Replay` with its last `replay`.
         """
 
-    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
-        """Write what is now known of a webhook, and that the intent is carried out; nothing if it was by others."""
+    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
+        """Write what is now known of a webhook, and that the intent is carried out; nothing if it was by others.
+
+        Before a webhook is switched on, all that goes again is due `now`, whoever holds it: somebody has mended it.
+        """
 
     async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         """Make the next deliveries of a replay due, at most `limit`, and keep how far it came; return how many.
@@ -192,8 +202,9 @@ class Store(Protocol):
     async def prune(self, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
         """Forget a little of what is older than `before`; about `limit` rows, so that no commit waits long for it.
 
-        Deliveries that wait since then are given up. Of watches that finished before then the details go, and their
-        events with deliveries and attempts, unless one of them still waits; their ids stay until `ids_before`.
+        Deliveries that wait since then are given up; a replay waits since it was made. Of watches that finished before
+        then the details go, and their events with deliveries and attempts, unless one of them still waits (that is
+        looked at again a day later); their ids stay until `ids_before`.
         Of several workers the steward does it, and for the others there is nothing to forget.
         Refused requests go too, and origins of callbacks that were not called since then, if nothing waits for them
         and nobody disabled them. Space that became free is given back to the file system bit by bit.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import anyio
@@ -165,6 +166,18 @@ async def test_who_leaves_has_no_share_any_more_and_others_take_what_it_lets_go_
     assert (await one.renew(is_leaving=True)).epochs.keys() == frozenset(range(100, SHARDS))
     await one.release(range(100, SHARDS))
     assert (await two.renew()).share == 1
+
+
+async def test_a_lease_that_is_over_before_all_shards_are_counted_is_renewed_like_any_other(
+    backend: PostgresBackend,
+) -> None:
+    one, other = await two(backend)
+    worker = replace(one._worker, lease=timedelta(microseconds=1))  # so that each statement takes longer than it
+    async with one._leaser.transaction() as db:
+        lease = await extend(db, worker)
+    assert (lease.share, lease.workers, len(lease.wanted)) == (0.5, 2, 0)
+    assert lease.epochs == {shard: one._epochs[shard] for shard in lease.epochs}
+    assert (await other.renew()).share == 1
 
 
 async def stopped_amid_a_renewal(worker: PostgresStore, *, until: anyio.Event) -> None:

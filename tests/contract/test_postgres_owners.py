@@ -79,7 +79,7 @@ async def test_who_was_replaced_can_write_nothing(backend: PostgresBackend) -> N
         one.pause(replace(down.condition, paused_until=NOON)),
         one.loosen(now=NOON),
         one.endpoint("ops", ordered=False),
-        one.done(Switch(1, "ops", on=True), Endpoint("ops", section="one")),
+        one.done(Switch(1, "ops", on=True), Endpoint("ops", section="one"), now=NOON),
         one.prune(before=NOON, ids_before=NOON, limit=1),
     ):
         with pytest.raises(LeaseLostError):
@@ -180,6 +180,7 @@ async def test_a_worker_is_asked_what_concerns_its_watches_and_one_of_them_the_r
     (cancel, switch), (others,) = await one.intents(), await other.intents()
     assert (cancel, switch) == (Cancel(cancel.id, mine.uid), Switch(switch.id, "ops", on=False))
     assert others == Cancel(others.id, theirs.uid)
+    assert (await one.intents(limit=1), await other.intents(limit=1)) == ([cancel], [others])
 
 
 async def test_what_is_known_of_a_webhook_is_known_to_all(backend: PostgresBackend) -> None:

@@ -10,7 +10,9 @@ from anyio import to_thread
 from postgres_server import shared_server
 
 from watcher.stores import (
+    postgres_endpoints,
     postgres_hasten,
+    postgres_intents,
     postgres_lanes,
     postgres_outbox,
     postgres_prune,
@@ -55,6 +57,10 @@ ASKED: dict[str, tuple[str, tuple[object, ...], str]] = {
         (EVERYTHING, HEADS, ["delivered"] * 100, NUMBERS, NUMBERS, NUMBERS, NUMBERS, [""] * 100, [0.1] * 100),
         "deliveries_pkey",
     ),
+    "change the order": (postgres_endpoints.NEXT, ("ops", LAST, 100), "deliveries_waiting"),
+    "let go of": (postgres_endpoints.MOVE, ("ops", 1 << 20, 100 << 20, 1), "deliveries_waiting"),
+    "mark heads": (postgres_endpoints.MARK, ("ops", HEADS, 1), "deliveries_lanes"),
+    "intents": (postgres_intents.INTENTS, (EVERYTHING, 10), "intents_wanted"),
     "end callbacks": (postgres_settled.END_CALLBACKS, ([1], [1]), "deliveries_event_webhook_key"),
     "replay": (postgres_replay.ALL, ("new", 0, LAST, 0, [], None, 10), "deliveries_event_webhook_key"),
     "replay what was given up": (
@@ -100,6 +106,7 @@ FILL = """
     SELECT 'e' || n, 1 + (n - 1) % {watches}, n, 'watch.finished', n, '' FROM generate_series(1, {all}) AS n;
     INSERT INTO deliveries (webhook, event, watch, shard, place, loose, head, due_at)
     SELECT 'ops', cursor, watch, watch % 256, cursor << 20, 0, (sequence <= {watches})::int, at FROM events;
+    INSERT INTO intents (cancel, shard) SELECT row, shard FROM watches;
     ANALYZE
 """
 
@@ -129,7 +136,10 @@ def pages(plan: Plan) -> int:
     return hit + read
 
 
-BEHIND = ["heads", "heads of some shards", "members", "undelivered", "loosen", "promote", "deliver"]
+BEHIND = [
+    *("heads", "heads of some shards", "members", "undelivered", "loosen", "promote", "deliver"),
+    *("change the order", "let go of", "mark heads"),
+]
 
 
 async def test_what_is_asked_all_the_time_reads_its_own_index() -> None:
@@ -154,4 +164,6 @@ async def test_what_waits_behind_costs_nothing() -> None:
 async def test_what_waits_for_other_workers_is_passed_over_in_the_index() -> None:
     async with filled(watches=20_000, events=1) as db:
         plan = await explained(db, postgres_outbox.HEADS, "ops", 0, LAST, [999], [], 10)
+        assert pages(plan) < 20_000 / 50
+        plan = await explained(db, postgres_intents.INTENTS, [999], 10)
         assert pages(plan) < 20_000 / 50

@@ -85,7 +85,9 @@ WRITES: dict[str, Callable[[Before], Awaitable[object]]] = {
         before=known.known,
     ),
     "a webhook": lambda known: known.store.endpoint("ops", ordered=False),
-    "a switch": lambda known: known.store.done(known.switch, disabled(known.known, Disabled.COMMAND, now=NOON)),
+    "a switch": lambda known: known.store.done(
+        known.switch, disabled(known.known, Disabled.COMMAND, now=NOON), now=NOON
+    ),
     "a replay": lambda known: known.store.replay(known.replay, now=NOON, limit=10),
     "an outage": lambda known: known.store.report(DOWN),
     "a pause": lambda known: known.store.pause(replace(CONDITION, paused_until=NOON)),
@@ -154,12 +156,12 @@ async def test_a_switch_that_others_carried_out_is_not_carried_out_once_more(
     backend: PostgresBackend, before: Before, other: PostgresStore
 ) -> None:
     off = disabled(before.known, Disabled.COMMAND, now=NOON)
-    await other.done(before.switch, off)
+    await other.done(before.switch, off, now=NOON)
     await other.want(Switch(0, "ops", on=True))
     (on,) = [intent for intent in await other.intents() if isinstance(intent, Switch)]
-    await other.done(on, enabled(off))
+    await other.done(on, enabled(off), now=NOON)
     await come_back(before, other)
-    await before.store.done(before.switch, off)
+    await before.store.done(before.switch, off, now=NOON)
     assert await other.endpoints() == [Endpoint("ops")]
 
 

@@ -19,7 +19,7 @@ from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError, StoreBusyError, StoreError
 from watcher.core.model import Ending
 from watcher.stores.sqlite import SqliteStore
-from watcher.stores.sqlite_file import migrate, migrations, open_owned, open_read_only, statements
+from watcher.stores.sqlite_file import migrate, migrations, open_owned, statements
 from watcher.stores.sqlite_records import SqliteRecords
 
 VERSIONS = range(len(migrations()) + 1)
@@ -290,11 +290,3 @@ async def _write_many(store: SqliteStore) -> None:
         watch = await store.watch("uid-order-42")
         assert watch is not None
         await told(store, watch, events=5)
-
-
-def test_who_may_not_write_beside_a_file_is_told_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "text.db"
-    path.write_text("no database at all")
-    monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(StoreError, match=f"; it belongs to {path.owner()}: try it as that user$"):
-        open_read_only(path)

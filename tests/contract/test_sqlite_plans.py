@@ -12,10 +12,19 @@ import pytest
 from store_values import LATER, NOON, a_step, a_watch, arrival, settled
 
 from watcher.core.delivery import Decision
-from watcher.core.intent import Replay
+from watcher.core.intent import Cancel, Replay
 from watcher.core.model import Ending
-from watcher.stores import sqlite, sqlite_hasten, sqlite_outbox, sqlite_prune, sqlite_replay, sqlite_sent, sqlite_steps
-from watcher.stores.sqlite_endpoints import know
+from watcher.stores import (
+    sqlite_endpoints,
+    sqlite_hasten,
+    sqlite_outbox,
+    sqlite_prune,
+    sqlite_replay,
+    sqlite_sent,
+    sqlite_steps,
+    sqlite_watches,
+)
+from watcher.stores.sqlite_endpoints import arrange, know
 from watcher.stores.sqlite_file import open_owned
 from watcher.stores.sqlite_intents import read_intents, write_intent
 from watcher.stores.sqlite_outbox import loosen, select_heads, select_members, select_undelivered, settle
@@ -36,7 +45,7 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 # --- plans ------------------------------------------------------------------------------------------------------
 
 PLANS = {
-    "load": (sqlite.LOAD, "SEARCH watches USING INDEX watches_open (row>?)"),
+    "load": (sqlite_watches.LOAD, "SEARCH watches USING INDEX watches_open (row>?)"),
     "heads": (sqlite_outbox.HEADS, "SEARCH d USING INDEX deliveries_heads (webhook=? AND again=? AND due_at<?)"),
     "members": (sqlite_outbox.LANE, "SEARCH d USING INDEX deliveries_lanes (webhook=? AND watch=?)"),
     "settle": (sqlite_outbox.PROMOTE, "SEARCH next USING INDEX deliveries_lanes (webhook=? AND watch=?)"),
@@ -53,6 +62,14 @@ PLANS = {
         "SEARCH deliveries USING INDEX deliveries_heads (webhook=? AND again=? AND due_at>?)",
     ),
     "undelivered": (sqlite_outbox.UNDELIVERED, "SEARCH deliveries USING INDEX deliveries_waiting (webhook>?)"),
+    "change the order": (
+        sqlite_endpoints.NEXT,
+        "SEARCH deliveries USING INDEX deliveries_waiting (webhook=? AND place<?)",
+    ),
+    "mark heads": (
+        sqlite_endpoints.MARK,
+        "SEARCH deliveries USING INDEX deliveries_lanes (webhook=? AND watch=?)",
+    ),
     "commit": (sqlite_steps.DELIVER, "SEARCH d USING INDEX deliveries_lanes (webhook=? AND watch=?)"),
     "replay": (sqlite_replay.ALL, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     "replay what was given up": (
@@ -170,7 +187,7 @@ def test_order_none_costs_no_more_than_lanes(tmp_path: Path) -> None:
     taken = []
     for ordered in (True, False):
         with closing(open_owned(tmp_path / f"{ordered}.db")) as db:
-            know(db, "ops", ordered=ordered)
+            know(db, "ops", ordered=ordered, limit=1)
             _fill(db, watches=10, events=200)
             taken.append(_steps(db, _settle))
     assert taken[1] <= taken[0]
@@ -184,13 +201,17 @@ def _loosen(db: sqlite3.Connection) -> object:
     return loosen(db, now=LATER, limit=20)
 
 
+def _arrange(db: sqlite3.Connection) -> object:
+    return arrange(db, limit=20)
+
+
 def _replay(db: sqlite3.Connection) -> object:
-    (intent,) = read_intents(db)
+    (intent,) = read_intents(db, limit=2)
     assert isinstance(intent, Replay)
     return replay(db, intent, now=NOON, limit=20)
 
 
-@pytest.mark.parametrize("work", [_forget, _loosen, _replay])
+@pytest.mark.parametrize("work", [_arrange, _forget, _loosen, _replay])
 def test_a_step_of_much_work_is_as_small_as_a_step_of_little(tmp_path: Path, work: Work) -> None:
     taken = []
     for watches in (50, 1000):
@@ -198,10 +219,22 @@ def test_a_step_of_much_work_is_as_small_as_a_step_of_little(tmp_path: Path, wor
             _fill(db, watches=watches, events=2, ending=Ending.SUCCEEDED)
             if work is _loosen:
                 _refuse_all(db)
+            know(db, "ops", ordered=False, limit=1)
             write_intent(db, Replay(0, rate=1.0, webhook="new"))
             _replay(db)  # the first step also looks for the beginning
             taken.append(_steps(db, work))
     assert taken[1] <= taken[0] * 1.2 + 1
+
+
+def test_what_many_want_is_read_a_few_at_a_time(tmp_path: Path) -> None:
+    taken = []
+    for watches in (50, 1000):
+        with closing(open_owned(tmp_path / f"{watches}.db")) as db:
+            _fill(db, watches=watches, events=1)
+            for number in range(watches):
+                write_intent(db, Cancel(0, a_watch(f"w{number}").uid))
+            taken.append(_steps(db, lambda db: read_intents(db, limit=20)))
+    assert taken[1] <= taken[0] * 1.1 + 1
 
 
 def test_nothing_to_forget_is_soon_found(tmp_path: Path) -> None:

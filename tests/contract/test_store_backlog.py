@@ -34,6 +34,17 @@ async def test_what_is_delivered_or_given_up_waits_no_more(store: Store) -> None
     assert await store.backlog() == {}
 
 
+async def test_a_replay_where_nothing_happens_any_more_waits_since_it_was_made(store: Store) -> None:
+    (watch,) = await added(store, a_watch())
+    await told(store, watch, events=1)
+    await store.settle([settled(await head_of(store), Decision.DELIVERED)])
+    await store.want(Replay(0, rate=1.0, webhook="ops"))
+    (intent,) = await store.intents()
+    assert isinstance(intent, Replay)
+    assert await store.replay(intent, now=LATER, limit=1) == 1
+    assert await store.backlog() == {"ops": Backlog(1, LATER)}
+
+
 async def test_a_replay_waits_since_the_latest_event_and_not_since_its_own(store: Store) -> None:
     (watch,) = await added(store, a_watch())
     watch = await told(store, watch, events=1)

@@ -187,6 +187,19 @@ async def test_failed_attempts_are_kept_whole_and_of_a_batch_at_one_member(store
     )
 
 
+@pytest.mark.parametrize("batch", [None, "bat_1"])
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_what_waits_no_more_takes_nothing_with_it(store: Store, *, batch: str | None, ordered: bool) -> None:
+    await store.endpoint("ops", ordered=ordered)
+    (watch,) = await added(store, a_watch())
+    await told(store, watch, events=3)
+    await store.settle([settled(await head_of(store), Decision.RETRY, batch=batch)])
+    head = next(one for one in await waiting(store) if one.event.sequence == 1)
+    assert (await store.members(head, limit=9))[0] == head
+    await store.settle([settled(head, Decision.EXHAUSTED)])
+    assert await store.members(head, limit=9) == []
+
+
 async def test_a_webhook_is_undelivered_while_anything_waits_for_it(store: Store) -> None:
     a, b = await added(store, a_watch("a"), a_watch("b"))
     assert await store.undelivered() == []

@@ -66,8 +66,8 @@ async def test_a_switch_is_wanted_until_it_is_done(store: Store, backend: Backen
     assert [first, second] == [Switch(first.id, "ops", on=False), Switch(second.id, "ops", on=True)]
     assert isinstance(first, Switch)
     with pytest.raises(LeaseLostError):
-        await command.done(first, SHAKEN)
-    await store.done(first, SHAKEN)
+        await command.done(first, SHAKEN, now=NOON)
+    await store.done(first, SHAKEN, now=NOON)
     assert await store.intents() == [second]
     assert await store.endpoint("ops", ordered=True) == KEPT
 

@@ -9,6 +9,7 @@ from store_values import NOON, a_step, a_watch, added, head_of, settled, told, w
 
 from watcher.core.delivery import Decision
 from watcher.core.errors import LeaseLostError
+from watcher.core.intent import Switch
 from watcher.store import Store
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -22,9 +23,10 @@ async def failed(
     burnt: int = 1,
     refused_since: datetime | None = None,
     order_wait: timedelta = HOUR,
+    id: str = "order-42",
 ) -> None:
     """Have one delivery that goes again, and one behind it."""
-    (watch,) = await added(store, a_watch())
+    (watch,) = await added(store, a_watch(id))
     await told(store, watch, events=2)
     one = settled(await head_of(store), Decision.RETRY, next_at=due_at, burnt=burnt)
     loosens_at = refused_since and refused_since + order_wait
@@ -83,6 +85,20 @@ async def test_however_many_are_too_late_all_are_hastened(store: Store, monkeypa
     await store.settle([settled(head, Decision.RETRY, next_at=NOON + HOUR, burnt=1) for head in heads])
     await hastened(store)
     assert [head.due_at for head in await waiting(store)] == [NOON + WAITS[1]] * 5
+
+
+@pytest.mark.parametrize("on", [pytest.param(True, id="on"), pytest.param(False, id="off")])
+async def test_where_a_webhook_is_switched_on_all_that_goes_again_goes_now(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, on: bool
+) -> None:
+    for place in ("watcher.stores.sqlite.FEW", "watcher.stores.postgres.FEW"):
+        monkeypatch.setattr(place, 2)
+    for number in range(5):
+        await failed(store, due_at=NOON + HOUR, id=str(number))
+    before = await waiting(store)
+    await store.done(Switch(1, "ops", on=on), await store.endpoint("ops", ordered=True), now=NOON)
+    after = [replace(one, due_at=min(one.due_at, NOON)) for one in before] if on else before
+    assert await waiting(store) == after
 
 
 async def test_who_owns_nothing_hastens_nothing(store: Store) -> None:

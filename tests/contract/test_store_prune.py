@@ -105,6 +105,23 @@ async def test_what_is_sent_again_waits_since_then(store: Store) -> None:
     assert (await pruned(store, before=late + SECOND)).given_up == {"ops": 2}
 
 
+async def test_what_is_sent_again_where_nothing_else_happens_is_given_up_as_late_as_anything_else(store: Store) -> None:
+    old, new = await added(store, a_watch("old"), a_watch("new"))
+    await told(store, old, events=1)
+    await sent(store)
+    late = NOON + 50 * DAY
+    await store.want(Replay(0, rate=1.0, webhook="ops", since=NOON))
+    (intent,) = await store.intents()
+    assert isinstance(intent, Replay)
+    assert await store.replay(intent, now=late, limit=2) == 1
+    event = replace(an_event(new, sequence=1), at=late + SECOND)
+    assert await store.commit([Step(replace(new, sequence=1), before=0, events=(event,), writes=True)]) == [None]
+    await store.settle([settled(await head_of(store, watch="old"), Decision.RETRY, next_at=late + DAY)])
+    assert await pruned(store, before=late) == Pruned()
+    assert (await pruned(store, before=late + SECOND)).given_up == {"ops": 1}
+    assert await heads_of(store) == [("new", 1)]
+
+
 # --- finished watches -----------------------------------------------------------------------------------------------
 
 
@@ -169,9 +186,26 @@ async def test_an_event_stays_while_one_of_its_deliveries_waits(store: Store, re
     head = await head_of(store, "audit")
     assert (head.event, (await store.watch(head.event.uid) or a_watch()).labels) == (row.event, {"order": "old"})
     await store.settle([settled(head, Decision.DELIVERED)])
-    await pruned(store, before=NOON + 2 * DAY, ids_before=NOON + 2 * DAY)
+    await pruned(store, before=NOON + 3 * DAY, ids_before=NOON + 3 * DAY)
     assert await records.find("old") is None
     assert [each.event.watch for each in await records.events()] == ["new", "new"]
+
+
+async def test_a_finished_watch_whose_events_wait_is_looked_at_once_a_day(store: Store, records: Records) -> None:
+    await finished(store, "old")
+    await sent(store)
+    now = NOON + 50 * DAY
+    await store.want(Replay(0, rate=1.0, webhook="ops", since=NOON))
+    (intent,) = await store.intents()
+    assert isinstance(intent, Replay)
+    assert await store.replay(intent, now=now, limit=9) == 2
+    before = NOON + 40 * DAY
+    assert (await pruned(store, before=before)).rows == 1
+    assert await pruned(store, before=before + 3600 * SECOND) == Pruned()
+    await sent(store)
+    assert await pruned(store, before=before + DAY) == Pruned()
+    assert (await pruned(store, before=before + DAY + SECOND)).rows == 5
+    assert await records.events() == []
 
 
 async def test_what_waits_for_a_watch_that_finished_is_given_up_and_forgotten(store: Store, records: Records) -> None:

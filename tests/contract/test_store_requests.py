@@ -77,6 +77,14 @@ async def test_a_cancellation_is_one_intent_however_often_it_comes(store: Store)
     assert intents == [Cancel(intents[0].id, second.uid), Cancel(intents[1].id, first.uid)]
 
 
+async def test_of_much_that_is_wanted_the_oldest_is_done_first(store: Store) -> None:
+    await added(store, *(a_watch(f"w{number}") for number in range(5)))
+    await store.add([cancellation(f"w{number}") for number in (3, 1, 4, 0, 2)])
+    wanted = await store.intents(limit=2)
+    assert wanted == [Cancel(wanted[0].id, a_watch("w3").uid), Cancel(wanted[1].id, a_watch("w1").uid)]
+    assert len(await store.intents()) == 5
+
+
 async def test_a_cancellation_of_nothing_is_refused(store: Store, backend: Backend) -> None:
     assert await store.add([cancellation("nothing")]) == [Admission.UNKNOWN]
     (row,) = await (await backend.records()).rejected()

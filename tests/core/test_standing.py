@@ -206,9 +206,10 @@ def refused(source: str, *, at: datetime = NOW) -> RejectedRow:
 
 def test_requests_that_were_refused_lately_are_counted_for_each_source() -> None:
     rows = [refused("queue"), refused("inbox"), refused("queue"), refused("old", at=NOW - timedelta(hours=1))]
+    rows.append(refused("command"))  # whoever typed it was told
     found = concerns([], [], EMPTY, providers=(), refused=rows, now=NOW)
     assert [(each.about, each.name, each.text, each.remedy) for each in found] == [
-        ("source", name, text, "`watcher rejected` shows each, and why; its sender sends it again")
+        ("source", name, text, "`watcher rejected` shows each, and why; its sender must send it again")
         for name, text in [
             ("inbox", "had 1 request refused in the last hour"),
             ("queue", "had 2 requests refused in the last hour"),

@@ -11,13 +11,17 @@ import pytest
 from calls import A, Calls, section
 from fakes import Answer, SpiedStore
 from outboxes import BAD, GOOD, Outbox, pumps
+from structlog.testing import capture_logs
 from virtual import VirtualClock
 from worlds import turning
 
 from watcher.core.endpoint import Endpoint, failed, paused
+from watcher.core.errors import ConfigError
 from watcher.core.intent import Replay
+from watcher.core.webhook_section import Terms, Webhook
 from watcher.keep import Keeper
 from watcher.outbox import Outbox as Pumps
+from watcher.ports import Transport
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
@@ -104,6 +108,52 @@ async def test_a_clock_that_is_put_back_while_the_store_does_not_answer_holds_up
             assert keeper.is_turning
         await anyio.sleep(300)
         keeper.stop()
+
+
+class Posts:
+    """Opens the connections of sections; not of one while a file of it is gone."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.transport = outbox.transport
+        self.gone: set[str] = set()
+        self.opened: list[str] = []
+
+    @asynccontextmanager
+    async def __call__(self, terms: Terms) -> AsyncIterator[Transport]:
+        assert isinstance(terms, Webhook)
+        name = terms.url.rpartition("/")[2]
+        if name in self.gone:
+            raise ConfigError("ca_file: /etc/ca.pem: No such file or directory")
+        self.opened.append(name)
+        yield self.transport
+
+
+async def test_who_cannot_read_its_files_as_the_clock_is_put_back_goes_on_as_it_was(
+    outbox: Outbox, clock: VirtualClock
+) -> None:
+    posts = Posts(outbox)
+    every = Pumps({}, store=outbox.store, clock=clock, agent="watcher/test", posts=posts)
+    keeper = Keeper(keep=30 * DAY, store=outbox.store, outbox=every, clock=clock)
+    with capture_logs() as logs:
+        async with every.open(), turning(keeper):
+            await every.change({"ops": outbox.section(), "audit": outbox.section("audit")}, callbacks=None)
+            posts.gone, posts.opened = {"ops"}, []
+            clock.step(-HOUR)
+            await anyio.sleep(10)
+            assert set(posts.opened) == {"audit"}
+            await outbox.tell("w", to=("ops", "audit"))
+            every.wake_all()
+            await anyio.sleep(10)
+            posts.gone, posts.opened = set(), []
+            clock.step(-HOUR)
+            await anyio.sleep(10)
+            assert set(posts.opened) == {"ops", "audit"}
+            keeper.stop()
+    assert (outbox.received("ops"), outbox.received("audit")) == ([("w", 1)], [("w", 1)])
+    error = "webhooks.ops.ca_file: /etc/ca.pem: No such file or directory"
+    assert [line for line in logs if line["event"] == "config.rejected"] == [
+        {"event": "config.rejected", "log_level": "error", "error": error}
+    ]
 
 
 async def test_a_rest_of_a_webhook_by_a_clock_ahead_ends_however_often_the_daemon_is_restarted(

@@ -1,17 +1,23 @@
 """Deliveries are fetched ahead: a store that answers late keeps no POST waiting, and nothing goes twice for that."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import anyio
 import pytest
 from fakes import Answer, SpiedStore
-from outboxes import BAD, Outbox
-from store_values import settled, waiting
+from outboxes import BAD, GOOD, Outbox
+from recorded import rows
+from store_values import head_of, settled, waiting
 from virtual import VirtualClock
 from worlds import turning
 
 from watcher.at_hand import AtHand
 from watcher.bell import Bell
+from watcher.budget import Budget, size
 from watcher.core.delivery import Decision
 from watcher.core.errors import StoreError
+from watcher.core.intent import Replay, Switch
 from watcher.core.webhook_section import Webhook
 from watcher.hold import Hold
 
@@ -24,9 +30,9 @@ async def test_what_is_at_hand_is_sent_while_the_store_is_asked_for_more(outbox:
     outbox.transport.script("ops", Answer(204, takes=1))
     await outbox.tell(*(f"w{number}" for number in range(12)))
     async with turning(await outbox.pump(concurrency=1)):
-        await anyio.sleep(0.5)
+        await anyio.sleep(1.5)  # one arrived, and more were fetched
         store.slow["heads"] = 20
-        await anyio.sleep(15)
+        await anyio.sleep(14)
 
     assert outbox.transport.times("ops") == [float(second) for second in range(12)]
 
@@ -50,8 +56,9 @@ async def test_nothing_goes_again_as_long_as_a_first_attempt_may_be_found(
 
 
 async def test_what_went_with_another_while_the_store_was_asked_does_not_go_twice(
-    outbox: Outbox, store: SpiedStore, clock: VirtualClock
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("watcher.at_hand.FEW", 32)
     ids = [f"w{number}" for number in range(33)]  # of 32 that are fetched at once the last is half a pair
     await outbox.tell(*ids)
     await store.endpoint("ops", ordered=False)
@@ -82,3 +89,108 @@ async def test_what_went_with_another_while_the_store_was_asked_does_not_go_twic
     now = clock.now()
     await at_hand.look(now)
     assert at_hand.offers(now=now) == (False, False)
+
+
+@pytest.mark.parametrize("batch", [0, 10])
+async def test_what_was_given_up_while_it_was_at_hand_is_not_sent_unless_it_is_wanted_again(
+    outbox: Outbox, tmp_path: Path, batch: int
+) -> None:
+    outbox.transport.script("ops", Answer(410), Answer(410), GOOD)
+    await outbox.tell("a", "b", "c", "d")
+    pump = await outbox.pump(batch=batch, concurrency=2)
+    async with turning(pump):
+        await anyio.sleep(3600)
+        await outbox.tell("c")
+        await prune(outbox, age=timedelta(minutes=10))
+        await pump.switch(Switch(1, "ops", on=True))
+        await anyio.sleep(60)
+        assert outbox.received() == [("a", 1), ("b", 1), ("c", 2)]
+        await replay(outbox)
+        pump.wake()
+        await anyio.sleep(60)
+
+    assert await rows(tmp_path, status="waiting") == []
+    assert sorted(outbox.received()[3:]) == [("a", 1), ("b", 1), ("c", 1), ("d", 1)]
+
+
+@pytest.mark.parametrize("batch", [0, 10])
+async def test_what_was_given_up_is_not_sent_however_slowly_others_go_before_it(
+    outbox: Outbox, tmp_path: Path, batch: int
+) -> None:
+    await outbox.tell(*(f"w{number}" for number in range(9)))
+    async with turning(await outbox.pump(rate=0.005, batch=batch)):
+        await anyio.sleep(500)
+        assert len(outbox.received()) == 3
+        await prune(outbox, age=timedelta(0))
+        await anyio.sleep(2000)
+
+    assert len(outbox.received()) == 3
+    assert await rows(tmp_path, status="exhausted") == [("exhausted", 0)] * 6
+
+
+async def test_what_stood_behind_what_was_given_up_a_moment_ago_goes_without_it(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.transport.script("ops", Answer(204, takes=30))
+    await outbox.tell("a")
+    await outbox.tell("b", events=2)
+    pump = await outbox.pump(batch=10, concurrency=1)
+    async with turning(pump):
+        await anyio.sleep(20)
+        await prune(outbox, age=timedelta(0))
+        await outbox.tell("b")
+        await anyio.sleep(60)
+        assert outbox.received() == [("a", 1), ("b", 3)]
+        await replay(outbox)
+        pump.wake()
+        await anyio.sleep(60)
+
+    assert await rows(tmp_path) == [("delivered", 1)] * 4
+
+
+async def test_who_shares_a_budget_has_no_more_at_hand_together_and_each_has_some(
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock
+) -> None:
+    names, number = ("ops", "audit"), 40
+    await outbox.tell(*(f"w{each}" for each in range(number)), to=names)
+    budget = Budget(20 * size(await head_of(store)))
+    terms = Webhook(url="https://hooks.example/ops", unsigned=True)
+    both = {
+        name: AtHand(
+            name,
+            terms=terms,
+            store=store,
+            clock=clock,
+            bell=Bell(),
+            hold=Hold(clock),
+            complain=no_complaint,
+            budget=budget,
+        )
+        for name in names
+    }
+    fetched: dict[str, int] = {}
+    for name, at_hand in both.items():
+        await at_hand.look(clock.now())
+        done = [settled(at_hand.take(again=False, avoid=lambda _: False), Decision.DELIVERED)]
+        await store.settle(done)
+        at_hand.settle(done, again=False, now=clock.now())
+        for _ in range(number):
+            await at_hand.look(clock.now())
+        fetched[name] = len(at_hand._held)
+    assert fetched == {"ops": 20, "audit": 1}
+    both["ops"].close()
+    await both["audit"].look(clock.now())
+    assert len(both["audit"]._held) == 20
+
+
+async def replay(outbox: Outbox) -> None:
+    """Send again what was given up."""
+    long_ago = outbox.clock.now() - timedelta(days=1)
+    await outbox.store.want(Replay(0, rate=9, webhook="ops", since=long_ago, exhausted=True))
+    (intent,) = await outbox.store.intents()
+    assert isinstance(intent, Replay)
+    assert await outbox.store.replay(intent, now=outbox.clock.now(), limit=9)
+
+
+async def prune(outbox: Outbox, *, age: timedelta) -> None:
+    """Give up what has waited for so long."""
+    before = outbox.clock.now() - age
+    assert (await outbox.store.prune(before=before, ids_before=before, limit=500)).given_up

@@ -73,6 +73,17 @@ async def test_what_waits_of_several_watches_goes_together_however_few_and_a_bat
     assert posts == [[(each, 1) for each in IDS[:6]]] * 2
 
 
+async def test_what_is_on_its_way_goes_with_nothing_else_though_batches_were_made_smaller(outbox: Outbox) -> None:
+    outbox.transport.script("ops", BAD, Answer(204, takes=5))
+    await outbox.tell("a", "b", "c", "d")
+    for size in (4, 3):
+        async with turning(await outbox.pump(batch=size, order="none", retry=["60s"])):
+            await anyio.sleep(100 if size == 3 else 5)
+
+    posts = [[watch for watch, _ in members(sent.request)] for sent in outbox.transport.sent]
+    assert posts == [["a", "b", "c", "d"], ["a", "b", "c"], ["d"]]
+
+
 async def test_a_batch_that_is_too_large_is_halved_until_it_fits(outbox: Outbox, tmp_path: Path) -> None:
     outbox.transport._otherwise = lambda request: Answer(413) if len(members(request)) > 2 else GOOD
     await outbox.tell("w", events=8)

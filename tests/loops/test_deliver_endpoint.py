@@ -96,6 +96,31 @@ async def test_a_webhook_that_is_gone_is_sent_nothing_until_it_is_enabled_and_go
     assert await outbox.store.intents() == []
 
 
+async def test_enabling_ends_a_pause_also_for_what_was_told_to_wait(outbox: Outbox) -> None:
+    outbox.transport.script("ops", Answer(429, headers={"retry-after": "86400"}), GOOD)
+    await outbox.tell("w", events=3)
+    pump = await outbox.pump()
+    async with turning(pump):
+        await anyio.sleep(3600)
+        assert outbox.received() == [("w", 1)]
+        await pump.switch(Switch(1, "ops", on=True))
+        await anyio.sleep(1)
+        assert outbox.received() == [("w", 1), ("w", 1), ("w", 2), ("w", 3)]
+
+
+async def test_enabling_has_a_retry_go_now_and_later_ones_by_the_schedule(outbox: Outbox) -> None:
+    outbox.transport.script("ops", BAD, BAD, GOOD)
+    await outbox.tell("w")
+    pump = await outbox.pump(retry=["1h", "2h"])
+    async with turning(pump):
+        await anyio.sleep(60)
+        await pump.switch(Switch(1, "ops", on=True))
+        await anyio.sleep(7000)
+        assert outbox.received() == [("w", 1)] * 2
+        await anyio.sleep(2000)
+        assert outbox.received() == [("w", 1)] * 3
+
+
 async def test_a_changed_section_enables_its_webhook(outbox: Outbox) -> None:
     outbox.transport.script("ops", Answer(410), GOOD)
     await outbox.tell("w")

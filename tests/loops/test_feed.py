@@ -242,3 +242,26 @@ async def test_of_two_switches_the_last_word_holds_also_where_the_first_one_fail
     async with turning(world.feed):
         await anyio.sleep(3)
     assert ((await store.endpoint("ops", ordered=True)).disabled, await store.intents()) == (None, [])
+
+
+async def test_a_cancellation_does_not_wait_until_no_watch_comes_any_more(
+    store: SpiedStore, clock: VirtualClock
+) -> None:
+    world = Polling(store, clock)
+    await world.follow("cancelled")
+    store.slow["load"] = 0.02
+
+    async def come() -> None:
+        for number in range(200):
+            await world.follow(f"new-{number}")
+            await anyio.sleep(0.015)
+
+    async with turning(*world.loops), anyio.create_task_group() as coming:
+        await anyio.sleep(1)
+        coming.start_soon(come)
+        await anyio.sleep(0.5)
+        await cancel(store, "cancelled")
+        await anyio.sleep(1)
+        assert (await stored(store, "cancelled")).ending is Ending.CANCELLED
+        await anyio.sleep(2)
+    assert (len({sent.last for sent in world.transport.sent}), world.feed.open) == (201, 200)

@@ -1,20 +1,23 @@
 """Few pumps for many origins: who has one, for how long, and who is next."""
 
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 from calls import GOOD, A, B, Calls, section
-from fakes import Answer, SpiedStore
+from fakes import Answer, Silence, SpiedStore
 from structlog.testing import capture_logs
 from virtual import VirtualClock
 from worlds import turning
 
 from watcher.core.callbacks import origin
+from watcher.core.delivery import Delivery
 from watcher.core.endpoint import Endpoint
 from watcher.core.intent import Replay, Switch
+from watcher.core.wire import Fault, NoAnswer
 from watcher.origins import TURN, Origins
 
 
@@ -138,6 +141,32 @@ async def test_a_store_that_does_not_answer_costs_an_origin_nothing_but_time(cal
 
     assert calls.received() == [(f"{A}/a", 1)]
     assert [line["event"] for line in logs].count("store.slow") == 1
+
+
+async def test_of_origins_where_nothing_arrives_only_a_few_are_fetched_at_a_time(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[int] = []
+    heads = calls.store.heads
+
+    async def counted(
+        webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
+    ) -> list[Delivery]:
+        found = await heads(webhook, again=again, now=now, limit=limit, but=but)
+        fetched.append(len(found))
+        return found
+
+    monkeypatch.setattr(calls.store, "heads", counted)
+    calls.transport._otherwise = lambda _: Silence(NoAnswer(Fault.CONNECTION, "refused"))
+    calls.callbacks = section(concurrency=4, retry=["10s"] * 9)
+    await calls.tell(A, *(f"w{number}" for number in range(60)))
+    async with turning(calls.origins(most=10)):
+        await anyio.sleep(25)
+        assert sum(fetched) < 20  # five failures opened the breaker
+        await anyio.sleep(3000)
+
+    assert max(fetched) <= 4
+    assert len(calls.transport.sent) < 20
 
 
 async def test_what_is_replayed_is_found_whether_its_origin_has_a_pump_or_not(calls: Calls) -> None:

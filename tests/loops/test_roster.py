@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from virtual import EPOCH
 
-from watcher.core.errors import LeaseLostError, StoreError
+from watcher.core.errors import ConfigError, LeaseLostError, StoreError
 from watcher.roster import CHANGE_WITHIN, Roster, patiently
 
 
@@ -114,6 +114,32 @@ async def test_a_change_waits_for_a_store_that_does_not_answer_and_the_log_says_
             assert world.told == [(3, "a 0.0 begins")]
 
     assert logs == [{"event": "store.slow", "log_level": "error", "error": "the disk is full"}]
+
+
+async def test_a_change_waits_for_a_file_that_is_just_being_replaced() -> None:
+    world = World()
+    world.failures = [ConfigError("ca_file: ca.pem: expected certificates in PEM")] * 2
+    with capture_logs() as logs:
+        async with world.roster.open():
+            await world.roster.change({"a": 0.0})
+            assert world.told == [(2, "a 0.0 begins")]
+
+    error = "ca_file: ca.pem: expected certificates in PEM"
+    assert logs == [{"event": "config.rejected", "log_level": "error", "error": error}]
+
+
+async def test_a_loop_that_is_renewed_ends_first_and_one_that_there_is_not_is_none() -> None:
+    world = World()
+    async with world.roster.open():
+        await world.roster.change({"a": 1.0, "b": 1.0})
+        await world.roster.renew("a")
+        await world.roster.renew("c")
+    assert [what for _, what in world.told if what.startswith("a")][:3] == [
+        "a 1.0 begins",
+        "a 1.0 has ended",
+        "a 1.0 begins",
+    ]
+    assert len(world.told) == 6
 
 
 async def test_who_has_lost_the_lease_does_not_wait_for_it() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from watcher.core.errors import RequestError
 from watcher.core.model import Json
 from watcher.core.schedule import Pace
+from watcher.core.wrong import explain
 from watcher.providers.account import Account, Parameters, segment
 
 
@@ -111,7 +112,23 @@ def test_a_key_that_makes_no_sense_is_named(key: str, value: Json) -> None:
     assert caught.value.errors()[0]["loc"][0] == key
 
 
-@pytest.mark.parametrize(("key", "value"), [("rate", 1e9), ("burst", 10**9), ("concurrency", 10**6), ("grace", 0)])
+@pytest.mark.parametrize(
+    ("key", "value", "most"),
+    [
+        ("rate", 1e300, "1000000000"),
+        ("burst", 10**309, "1000000000"),
+        ("concurrency", 10_001, "10000"),
+        ("concurrency", 10**18, "10000"),
+    ],
+    ids=["rate", "burst", "concurrency", "an-absurd-concurrency"],
+)
+def test_a_number_that_nothing_could_live_up_to_is_refused(key: str, value: int, most: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        section(**{key: value})
+    assert explain(caught.value, shown=[key]) == f"{key}: expected a number of at most {most}, got {value}"
+
+
+@pytest.mark.parametrize(("key", "value"), [("rate", 1e9), ("burst", 10**9), ("concurrency", 10_000), ("grace", 0)])
 def test_what_the_user_wrote_wins(key: str, value: int) -> None:
     written = getattr(section(**{key: value}), key)
     assert written == (timedelta(seconds=value) if key == "grace" else value)

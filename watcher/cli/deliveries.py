@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -126,7 +127,7 @@ async def replay(
     webhook: Annotated[str | None, typer.Option(metavar="NAME", help="All that is for this webhook,")] = None,
     since: Annotated[str | None, typer.Option(metavar="DURATION", help="and not older than this, such as 1h,")] = None,
     status: Annotated[GivenUp | None, typer.Option(help="and was given up.")] = None,
-    rate: Annotated[float, typer.Option(metavar="N", min=0.1, help="Events a second.")] = 100,
+    rate: Annotated[float, typer.Option(metavar="N", min=0.1, max=1e6, help="Events a second.")] = 100,
 ) -> None:
     """Send events again, with the same ids. To a webhook also those that it was never sent."""
     from watcher import errand
@@ -135,6 +136,8 @@ async def replay(
 
     events, start = tuple(dict.fromkeys([*(event or []), *(more or [])])), ago(since)
     config = configuration(context)
+    if isnan(rate):  # which is in every range
+        raise typer.BadParameter("expected a number", param_hint="'--rate'")
     if event and not (webhook or since or status):
         wanted = Replay(0, rate, events)
     elif webhook and start and not (event or more):

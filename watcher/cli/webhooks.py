@@ -119,7 +119,7 @@ async def _known(context: typer.Context, target: str) -> "list[Standing]":
 @app.command()
 @in_loop
 async def enable(context: typer.Context, name: Name) -> None:
-    """Send to a webhook again, from where it stopped. A pause ends as well."""
+    """Send to a webhook again, from where it stopped. A pause ends, and what waits for a retry goes now."""
     await _switch(context, name, on=True)
 
 

@@ -17,6 +17,7 @@ LATE = timedelta(minutes=1)  # a delivery that waits so long has failed at least
 OPEN = ("pending", "in_progress")
 LATELY = timedelta(hours=1)  # a request that was refused is worth a look for so long
 MOST_REFUSED = 100  # that are looked at
+BY_HAND = "command"  # the source of what is typed
 ASKED_FOR = "is paused, as it asked for"
 BY_ITSELF = "Nothing to do: it goes on by itself"
 POLLED_LATE, UNREAD = "is polled late", "cannot be read"  # which only the loops know
@@ -221,11 +222,14 @@ def _about_webhook(webhook: Standing, *, now: datetime) -> Iterator[Concern]:
 
 
 def _about_refused(rows: Iterable[RejectedRow], *, now: datetime) -> Iterator[Concern]:
-    lately = [row for row in rows if now - row.at < LATELY]
+    """Count them by source; not a command's, which told whoever typed it."""
+    lately = [row.source for row in rows if now - row.at < LATELY]
     least = "at least " if len(lately) == MOST_REFUSED else ""
-    for name, number in sorted(Counter(row.source for row in lately).items()):
+    for name, number in sorted(Counter(source for source in lately if source != BY_HAND).items()):
         text = f"had {least}{amount(number, 'request', 'requests')} refused in the last hour"
-        yield Concern("source", name, text, remedy="`watcher rejected` shows each, and why; its sender sends it again")
+        yield Concern(
+            "source", name, text, remedy="`watcher rejected` shows each, and why; its sender must send it again"
+        )
 
 
 def _wait(number: int) -> str:

@@ -37,6 +37,9 @@ SCHEDULES = {
     "fast": ["1s", "2s", "5s", "10s", "30s", "1m", "5m", "15m", "30m"],
     "none": [],
 }
+MOST_IN_FLIGHT = 10_000  # each is a task and a connection
+MOST_RATE = 10**9  # beyond that no clock tells one from the next
+MOST_EVENTS = 1000  # of one POST, whose body is made and signed whole
 OURS = ("host", "content-*", "webhook-*", "ce-*", "watcher-*", "transfer-encoding", "connection")
 
 
@@ -120,12 +123,12 @@ class Terms(BaseModel, ABC):
     events: Annotated[tuple[str, ...], AfterValidator(_event_globs)] = ("*",)
     providers: tuple[str, ...] | None = None
     timeout: SomeTime = timedelta(seconds=15)
-    concurrency: Annotated[int, Field(ge=1)] = 16
-    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 16
+    rate: Annotated[float, Field(gt=0, le=MOST_RATE, allow_inf_nan=False)] | None = None
     retry: Annotated[tuple[Duration, ...], BeforeValidator(_waits)] = Field(default="long", validate_default=True)
     order: Literal["watch", "none"] = "watch"
     order_wait: Duration = timedelta(hours=1)
-    batch: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=0, le=MOST_EVENTS)] = 0
     headers: dict[Annotated[str, AfterValidator(_header_name)], HeaderValue] = {}
     content: Literal["full", "thin"] = "full"
     private: Private = True

@@ -119,7 +119,7 @@ def _quoted(text: str) -> str:
 
 
 def _number(bound: object) -> str:
-    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+    return f"{bound:.10g}" if isinstance(bound, float) else str(bound)
 
 
 def _amount(number: object, thing: str) -> str:

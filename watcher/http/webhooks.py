@@ -38,7 +38,9 @@ class WebhookRoutes:
                 call=self.find,
                 answers={200: Webhooks},
             ),
-            self._switch("enable", "Send to a webhook again, from where it stopped; ends a pause as well.", on=True),
+            self._switch(
+                "enable", "Send to a webhook again from where it stopped, now, whatever it waits for.", on=True
+            ),
             self._switch("disable", "Send nothing to a webhook any more; what is for it waits.", on=False),
         ]
 

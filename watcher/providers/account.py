@@ -13,6 +13,9 @@ from watcher.core.model import Params
 from watcher.core.schedule import Pace
 from watcher.core.wrong import explain
 
+MOST_IN_FLIGHT = 10_000  # each is a task, 5 KB, and a connection
+MOST_AT_ONCE = 10**9  # and a second: beyond that no clock tells one from the next
+
 _is_unreserved = re.compile(r"[\w-]+", re.ASCII).fullmatch
 
 
@@ -44,9 +47,9 @@ class Account(BaseModel):
     pace: ClassVar[dict[str, str]] = {"min": "5s", "max": "5m"}
 
     base_url: Root
-    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
-    burst: Annotated[int, Field(ge=1)] = 5
-    concurrency: Annotated[int, Field(ge=1)] = 16
+    rate: Annotated[float, Field(gt=0, le=MOST_AT_ONCE, allow_inf_nan=False)] = 5.0
+    burst: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 5
+    concurrency: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 16
     timeout: SomeTime = timedelta(seconds=15)
     deadline: SomeTime = timedelta(days=3)
     grace: Duration = timedelta(seconds=60)

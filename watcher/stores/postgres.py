@@ -16,8 +16,8 @@ from watcher.core.lease import STEWARDS, Lease, News, shard_of
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.postgres_connection import LONGEST_IDLE, Database, PostgresConnection
-from watcher.stores.postgres_endpoints import find, keep, know, read_endpoints
-from watcher.stores.postgres_hasten import hasten, is_late
+from watcher.stores.postgres_endpoints import arrange, find, is_arranging, keep, know, read_endpoints
+from watcher.stores.postgres_hasten import hasten, is_late, make_due
 from watcher.stores.postgres_intents import read_intents, write_intent
 from watcher.stores.postgres_lanes import loosen
 from watcher.stores.postgres_lease import Worker, enter, extend, hold, leave, let_go, take_again
@@ -55,9 +55,7 @@ class PostgresStore:
         heard: Heard,
     ) -> None:
         """Work on what `open` has opened."""
-        self._worker = worker
-        self._reader = reader
-        self._leaser = leaser
+        self._worker, self._reader, self._leaser = worker, reader, leaser
         self._heard = heard
         observe = metrics.STORE_COMMIT.observe
         self._writer = PostgresWriter(writer, guard=self._guard, write=attempt_steps, observe=observe)
@@ -155,22 +153,19 @@ class PostgresStore:
 
     async def position(self, source: str) -> bytes | None:
         """Return the source's position; files are of one machine, and so every worker has its own."""
-        async with self._reader.transaction() as db:
-            return await read_position(db, self._worker.name, source=source)
+        return await self._read(lambda db: read_position(db, self._worker.name, source=source))
 
     async def load(
         self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
     ) -> list[Opened]:
         """Return a page of open watches."""
         asked = self._epochs if shards is None else shards
-        async with self._reader.transaction() as db:
-            return await select_opened(db, after=after, limit=limit, provider=provider, shards=asked)
+        return await self._read(lambda db: select_opened(db, after=after, limit=limit, provider=provider, shards=asked))
 
     async def watch(self, uid: str) -> Watch | None:
         """Return one watch, whole."""
         epoch = self._epochs.get(shard_of(uid), 0)
-        async with self._reader.transaction() as db:
-            return await select_watch(db, uid, epoch=epoch)
+        return await self._read(lambda db: select_watch(db, uid, epoch=epoch))
 
     async def commit(self, steps: Sequence[Step]) -> list[Exception | None]:
         """Write the steps, each whole or not at all."""
@@ -178,8 +173,7 @@ class PostgresStore:
 
     async def conditions(self) -> list[Condition]:
         """Return the providers' conditions."""
-        async with self._reader.transaction() as db:
-            return await read_conditions(db)
+        return await self._read(read_conditions)
 
     async def report(self, report: Report) -> None:
         """Write what happened to a provider as a whole, into a lane that may be another worker's."""
@@ -193,16 +187,20 @@ class PostgresStore:
 
     async def endpoints(self, *, after: int = -1) -> list[Endpoint]:
         """Return what is known of each webhook whose version is larger."""
-        async with self._reader.transaction() as db:
-            return await read_endpoints(db, after=after)
+        return await self._read(lambda db: read_endpoints(db, after=after))
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook; others are held up only where something is to be written."""
-        async with self._reader.transaction() as db:
-            known = await find(db, webhook)
+        known = await self._read(lambda db: find(db, webhook))
         if known is not None and known.is_ordered == ordered:
             return known.endpoint
-        return await self._alone(lambda db: know(db, webhook, ordered=ordered))
+        return await self._alone(lambda db: know(db, webhook, ordered=ordered, limit=FEW))
+
+    async def arrange(self) -> bool:
+        """Let a few more stand as they should, as steward; others are held up only where there are any."""
+        if (self._is_owner and STEWARDS not in self._epochs) or not await self._read(is_arranging):
+            return False
+        return await self._alone(partial(arrange, limit=FEW))
 
     async def heads(
         self, webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
@@ -213,8 +211,7 @@ class PostgresStore:
 
     async def members(self, head: Delivery, *, limit: int) -> list[Delivery]:
         """Return what goes in one POST with a head."""
-        async with self._reader.transaction() as db:
-            return await select_members(db, head, shards=self._epochs, limit=limit)
+        return await self._read(lambda db: select_members(db, head, shards=self._epochs, limit=limit))
 
     async def settle(
         self, settled: Sequence[Settled], *, endpoint: Endpoint | None = None, before: Endpoint | None = None
@@ -240,21 +237,19 @@ class PostgresStore:
 
     async def hasten(self, webhook: str, *, now: datetime, waits: Sequence[timedelta], order_wait: timedelta) -> None:
         """Shorten what is too long, a few at a time; nothing is locked where nothing is."""
-        async with self._reader.transaction() as db:
-            some = FEW if await is_late(db, webhook, shards=self._epochs, now=now, waits=waits) else 0
+        late = partial(is_late, webhook=webhook, shards=self._epochs, now=now, waits=waits)
+        some = FEW if await self._read(late) else 0
         work = partial(hasten, webhook=webhook, now=now, waits=waits, order_wait=order_wait, limit=FEW)
         while some == FEW:
             some = await self._writer.own(work, shards=self._epochs, rows=FEW, reach=Reach.LANES)
 
     async def undelivered(self) -> list[str]:
         """Return whose deliveries wait."""
-        async with self._reader.transaction() as db:
-            return await select_undelivered(db, shards=self._epochs)
+        return await self._read(lambda db: select_undelivered(db, shards=self._epochs))
 
     async def backlog(self) -> Mapping[str, Backlog]:
         """Count what waits."""
-        async with self._reader.transaction() as db:
-            return await select_backlog(db, shards=self._epochs)
+        return await self._read(lambda db: select_backlog(db, shards=self._epochs))
 
     # --- intents ----------------------------------------------------------------------------------------------
 
@@ -262,13 +257,14 @@ class PostgresStore:
         """Write what is wanted of an owner."""
         await self._writer.run(lambda db: write_intent(db, intent))
 
-    async def intents(self) -> list[Intent]:
+    async def intents(self, *, limit: int = 1000) -> list[Intent]:
         """Return what is wanted of this owner."""
-        async with self._reader.transaction() as db:
-            return await read_intents(db, shards=self._epochs, is_steward=STEWARDS in self._epochs)
+        return await self._read(lambda db: read_intents(db, shards=self._epochs, limit=limit))
 
-    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
+    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
         """Write what is now known of a webhook, and that the intent is carried out."""
+        while intent.on and await self._alone(partial(make_due, webhook=intent.webhook, now=now, limit=FEW)) == FEW:
+            pass
 
         async def work(db: Database, _: Held) -> None:
             if await db.fetchval("DELETE FROM intents WHERE id = $1 RETURNING true", intent.id):
@@ -290,6 +286,10 @@ class PostgresStore:
         if self._is_owner and STEWARDS not in self._epochs:
             return Pruned(0, {})
         return await self._alone(lambda db: forget(db, before=before, ids_before=ids_before, limit=limit))
+
+    async def _read(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        async with self._reader.transaction() as db:
+            return await work(db)
 
     async def _alone(self, work: Callable[[Database], Awaitable[T]]) -> T:
         """Write as an owner, in any lane, while no other owner does."""

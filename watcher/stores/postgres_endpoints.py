@@ -27,15 +27,16 @@ async def find(db: Database, webhook: str) -> Known | None:
     return None if row is None else Known(_endpoint(row["value"], row["version"]), bool(row["ordered"]))
 
 
-async def know(db: Database, webhook: str, *, ordered: bool) -> Endpoint:
-    """Read what is known of a webhook, and have its deliveries, of all shards, stand in lanes or not.
+async def know(db: Database, webhook: str, *, ordered: bool, limit: int) -> Endpoint:
+    """Read what is known of a webhook, and have its deliveries stand in lanes or not: at once those that are made now.
 
-    No other owner writes meanwhile.
+    Of those that wait already, in all shards, about `limit`; `arrange` goes on with the others. No other owner writes
+    meanwhile.
     """
     known = await find(db, webhook) or Known(await keep(db, Endpoint(webhook)), is_ordered=True)
     if ordered != known.is_ordered:
-        await db.execute("UPDATE endpoints SET ordered = $2 WHERE name = $1", webhook, int(ordered))
-        await (_line_up(db, webhook) if ordered else _let_go(db, webhook))
+        await db.execute(CHANGE, webhook, int(ordered))
+        await arrange(db, limit=limit, webhook=webhook)
     return known.endpoint
 
 
@@ -79,25 +80,70 @@ def _endpoint(value: str, version: int) -> Endpoint:
     return replace(read_endpoint(value), version=version)
 
 
-async def _line_up(db: Database, webhook: str) -> None:
-    """Make all that waits stand in lanes, also what had loosened, and mark the first of each."""
-    await db.execute("UPDATE deliveries SET loose = 0, head = 0 WHERE webhook = $1 AND head = 1", webhook)
-    await db.execute(
-        """
-        UPDATE deliveries AS d SET head = 1
-        FROM (
-            SELECT DISTINCT ON (watch) id FROM deliveries
-            WHERE webhook = $1 AND status = 'waiting' AND loose = 0
-            ORDER BY watch, place, event
-        ) AS first
-        WHERE d.id = first.id
-        """,
-        webhook,
+# --- with lanes and without: the last places first, so that what comes meanwhile stands right ---------------------
+
+CHANGE = """
+    UPDATE endpoints SET ordered = $2, reached = (
+        SELECT max(place) + 1 FROM deliveries WHERE webhook = $1 AND status = 'waiting'
     )
+    WHERE name = $1
+"""
 
 
-async def _let_go(db: Database, webhook: str) -> None:
-    """Make each that waits stand by itself."""
-    await db.execute(
-        "UPDATE deliveries SET loose = 1, head = 1 WHERE webhook = $1 AND status = 'waiting' AND loose = 0", webhook
-    )
+async def is_arranging(db: Database) -> bool:
+    """Does anything wait that stands as before a webhook's order was changed?"""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM endpoints WHERE reached IS NOT NULL)"))
+
+
+async def arrange(db: Database, *, limit: int, webhook: str | None = None) -> bool:
+    """Let about so many more deliveries, of all shards, stand as their webhook's order says now; False if none were.
+
+    No other owner writes meanwhile. Before and after a lane has its first for its head, and nothing else of it: what
+    is let go of from the end leaves it where it is, and what is lined up comes before it.
+    """
+    found = await db.fetchrow(ARRANGED, webhook)
+    if found is None:
+        return False
+    name, ordered, reached = found
+    places = [place for (place,) in await db.fetch(NEXT, name, reached, limit)]
+    until = places[-1] if len(places) == limit else 0
+    part = (name, until, reached, 1 - ordered)
+    watches = [watch for (watch,) in await db.fetch(LANES, *part)] if ordered else []
+    await db.execute(MARK, name, watches, 0)
+    await db.execute(MOVE, *part)
+    await db.execute(MARK, name, watches, 1)
+    await db.execute("UPDATE endpoints SET reached = nullif($2, 0) WHERE name = $1", name, until)
+    if not until:
+        await touch(db, [name])
+    return True
+
+
+ARRANGED = """
+    SELECT name, ordered, reached FROM endpoints WHERE reached IS NOT NULL AND ($1::text IS NULL OR name = $1) LIMIT 1
+"""
+
+NEXT = """
+    SELECT place FROM deliveries WHERE webhook = $1 AND status = 'waiting' AND place < $2 ORDER BY place DESC LIMIT $3
+"""
+
+LANES = """
+    SELECT DISTINCT watch FROM deliveries
+    WHERE webhook = $1 AND status = 'waiting' AND place >= $2 AND place < $3 AND loose <> $4
+"""
+
+MOVE = """
+    UPDATE deliveries SET loose = $4, head = $4
+    WHERE webhook = $1 AND status = 'waiting' AND place >= $2 AND place < $3 AND loose <> $4
+"""
+
+# The first of each lane, if it has one.
+MARK = """
+    UPDATE deliveries AS d SET head = $3
+    FROM unnest($2::bigint[]) AS lane (watch) CROSS JOIN LATERAL (
+        SELECT id FROM deliveries
+        WHERE webhook = $1 AND watch = lane.watch AND status = 'waiting' AND loose = 0
+        ORDER BY place, event
+        LIMIT 1
+    ) AS first
+    WHERE d.id = first.id
+"""

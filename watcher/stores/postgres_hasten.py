@@ -1,4 +1,4 @@
-"""What waits for longer than anything ever may: a clock was ahead when that was written. In others' transactions."""
+"""What waits for longer than it must: a clock was ahead, or a webhook is well again. In others' transactions."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -29,6 +29,11 @@ async def hasten(  # as the store's
     return len(await db.fetch(HASTEN, webhook, micros(now), longest, list(shards), limit, span(order_wait)))
 
 
+async def make_due(db: Database, *, webhook: str, now: datetime, limit: int) -> int:
+    """Let some of what goes again wait no longer, whoever holds it; return how many."""
+    return len(await db.fetch(MAKE_DUE, webhook, micros(now), limit))
+
+
 LATE = """
     SELECT id FROM deliveries
     WHERE webhook = $1 AND head = 1 AND again = 1 AND due_at > $2
@@ -48,6 +53,13 @@ HASTEN = """
             AND shard = ANY ($4::smallint[])
         ORDER BY due_at DESC  -- or what is hastened already would be looked at again, in each lot
         LIMIT $5
+    ))
+    RETURNING id
+"""
+MAKE_DUE = """
+    UPDATE deliveries SET due_at = $2
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM deliveries WHERE webhook = $1 AND head = 1 AND again = 1 AND due_at > $2 LIMIT $3
     ))
     RETURNING id
 """

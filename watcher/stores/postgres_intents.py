@@ -16,7 +16,7 @@ async def write_intent(db: Database, intent: Intent) -> None:
         case Cancel():
             await db.execute(
                 """
-                INSERT INTO intents (cancel) SELECT row FROM watches WHERE uid = $1 AND ending IS NULL
+                INSERT INTO intents (cancel, shard) SELECT row, shard FROM watches WHERE uid = $1 AND ending IS NULL
                 ON CONFLICT (cancel) DO NOTHING
                 """,
                 intent.uid,
@@ -33,16 +33,16 @@ async def write_intent(db: Database, intent: Intent) -> None:
     await tell(db, News.WANTED)
 
 
-async def read_intents(db: Database, *, shards: Collection[int], is_steward: bool) -> list[Intent]:
-    """Read what is wanted of who holds these shards, oldest first; what is of no shard is wanted of the steward."""
-    rows = await db.fetch(
-        """
-        SELECT i.id, w.uid, i.switch, i.replay, i.event
-        FROM intents AS i LEFT JOIN watches AS w ON w.row = i.cancel
-        WHERE w.shard = ANY ($1::smallint[]) OR $2 AND i.cancel IS NULL
-        ORDER BY i.id
-        """,
-        list(shards),
-        is_steward,
-    )
+async def read_intents(db: Database, *, shards: Collection[int], limit: int) -> list[Intent]:
+    """Read what is wanted of who holds these shards, oldest first; what is of no watch is wanted of the steward."""
+    rows = await db.fetch(INTENTS, list(shards), limit)
     return [IntentColumns(*row).value() for row in rows]
+
+
+INTENTS = """
+    SELECT i.id, w.uid, i.switch, i.replay, i.event
+    FROM (
+        SELECT * FROM intents WHERE shard = ANY ($1::smallint[]) ORDER BY id LIMIT $2
+    ) AS i LEFT JOIN watches AS w ON w.row = i.cancel
+    ORDER BY i.id
+"""

@@ -64,25 +64,15 @@ async def extend(db: Database, worker: Worker, *, is_leaving: bool = False) -> L
 
     """
     await db.execute(LEASING)
-    renewed = await db.fetchval(
-        """
-        UPDATE workers SET expires_at = clock_timestamp() + $3, is_leaving = $4
-        WHERE name = $1 AND token = $2
-        RETURNING true
-        """,
-        worker.name,
-        worker.token,
-        worker.lease,
-        is_leaving,
-    )
-    if not renewed:
+    now = await db.fetchval(RENEW, worker.name, worker.token, worker.lease, is_leaving)
+    if now is None:
         raise LeaseLostError(f"another process has started as worker {worker.name}, or this one has let go")
-    rows = await db.fetch("SELECT name FROM workers WHERE expires_at > clock_timestamp() AND NOT is_leaving")
+    rows = await db.fetch("SELECT name FROM workers WHERE expires_at > $1 AND NOT is_leaving", now)
     names = [name for (name,) in rows]
     target = 0 if is_leaving else fair(names)[worker.name]
     held = await _held(db, worker)
     if len(held) < target:
-        await db.execute(TAKE, worker.name, target - len(held))
+        await db.execute(TAKE, worker.name, target - len(held), now)
         held = await _held(db, worker)
     wanted = frozenset(sorted(held)[target:])
     return Lease(epochs=held, wanted=wanted, lasts=worker.lease * 2 / 3, workers=len(names))
@@ -99,12 +89,19 @@ async def _held(db: Database, worker: Worker) -> dict[int, int]:
     return {row["shard"]: row["epoch"] for row in rows}
 
 
+# All is judged as it was when the lease was renewed: ours is not over, however long the statements behind it take.
+RENEW = """
+    UPDATE workers SET expires_at = clock_timestamp() + $3::interval, is_leaving = $4
+    WHERE name = $1 AND token = $2
+    RETURNING expires_at - $3::interval
+"""
+
 # One that is just being written to by a worker whose lease is over is taken the next time.
 TAKE = """
     UPDATE shards SET worker = $1, epoch = epoch + 1
     WHERE shard IN (
         SELECT s.shard FROM shards AS s LEFT JOIN workers AS w ON w.name = s.worker
-        WHERE w.name IS NULL OR w.expires_at <= clock_timestamp()
+        WHERE w.name IS NULL OR w.expires_at <= $3
         ORDER BY s.shard
         LIMIT $2
         FOR UPDATE OF s SKIP LOCKED

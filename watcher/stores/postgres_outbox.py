@@ -47,7 +47,9 @@ async def select_members(db: Database, head: Delivery, *, shards: Collection[int
         rows = await db.fetch(LANE, head.id, limit)
     else:
         rows = await db.fetch(BATCH, head.webhook, head.batch, list(shards), head.id, limit)
-    return [DeliveryColumns(*row).value() for row in rows] or [head]
+    if not rows or rows[0]["id"] != head.id:
+        rows = await db.fetch(ALONE, head.id)
+    return [DeliveryColumns(*row).value() for row in rows]
 
 
 BATCH = """
@@ -71,6 +73,15 @@ LANE = """
         LIMIT $2
     ))
     ORDER BY place, event
+"""
+
+
+# What is in no lane, if it waits.
+ALONE = """
+    SELECT id, webhook, attempts, due_at, burnt, spared, thin, refused_since, loosens_at, batch,
+        callback_url, callback_secret, event_id, type, at, uid, watch_id, provider, sequence, body
+    FROM outbox
+    WHERE id = $1 AND status = 'waiting' AND loose = 1
 """
 
 
@@ -101,9 +112,12 @@ async def select_backlog(db: Database, *, shards: Collection[int]) -> dict[str, 
     return {webhook: Backlog(waiting, moment_or_none(since)) for webhook, waiting, since in rows}
 
 
-# Since when is said by the place: a replay waits since it was wanted, and not since its events happened.
+# The first place says since when: a replay waits since it was wanted, and not since its events happened.
 BACKLOG = """
-    SELECT waits.webhook, waits.number, e.at
+    SELECT waits.webhook, waits.number, greatest(e.at, (
+        SELECT max(d.replayed_at) FROM deliveries AS d
+        WHERE d.webhook = waits.webhook AND d.place = waits.place AND d.status = 'waiting'
+    ))
     FROM (
         SELECT webhook, count(*) AS number, min(place) AS place
         FROM deliveries

@@ -5,16 +5,17 @@ It is done for all shards at once, so no other owner writes meanwhile. Space is 
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watcher.core.lease import SHARDS
 from watcher.core.rows import Pruned
 from watcher.stores.postgres_connection import Database
 from watcher.stores.postgres_lanes import promote
 from watcher.stores.postgres_outbox import select_undelivered
-from watcher.stores.rows import micros, moment
+from watcher.stores.rows import micros, moment, span
 
 SLICE = 20  # events at once: of each there may be many attempts
+DAY = span(timedelta(days=1))
 
 
 async def forget(db: Database, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
@@ -37,18 +38,19 @@ async def _give_up(db: Database, old: int, *, limit: int) -> Counter[str]:
     return Counter(row["webhook"] for row in late)
 
 
-# A delivery waits since the event of its place; where that is forgotten already, for longer than anybody waits.
+# A delivery waits since the event of its place, or since its replay; where the event is forgotten already, and nobody
+# wanted it again, for longer than anybody waits. The places say who has waited longest.
 LONGEST = """
     SELECT waits.id, waits.due_at, waits.webhook
     FROM unnest($1::text[]) AS one (webhook)
         CROSS JOIN LATERAL (
-            SELECT d.id, d.webhook, d.due_at, d.place FROM deliveries AS d
+            SELECT d.id, d.webhook, d.due_at, d.replayed_at, d.place FROM deliveries AS d
             WHERE d.webhook = one.webhook AND d.status = 'waiting'
             ORDER BY d.place
             LIMIT $3
         ) AS waits
         LEFT JOIN events AS e ON e.cursor = waits.place >> 20
-    WHERE coalesce(e.at, 0) < $2
+    WHERE greatest(e.at, waits.replayed_at, 0) < $2
     LIMIT $3
 """
 
@@ -63,7 +65,7 @@ async def _details(db: Database, old: int, *, limit: int) -> int:
         rows += await _events(db, [cursor for (cursor,) in events])
     done = watches[: max(limit - rows, 0)]
     await db.execute(EMPTY, done)
-    await db.execute(PUT_OFF, done, old)
+    await db.execute(PUT_OFF, done, old + DAY)
     return rows + len(done)
 
 

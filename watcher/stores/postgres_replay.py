@@ -150,8 +150,8 @@ ENDS = """
 
 # Of those that come into an empty lane together the first is its head.
 SEND_AGAIN = """
-    INSERT INTO deliveries (webhook, event, watch, shard, place, due_at, again, loose, head)
-    SELECT webhook, event, watch, shard, place, $5, 1, loose, greatest(loose, (rank = 1 AND NOT EXISTS (
+    INSERT INTO deliveries (webhook, event, watch, shard, place, due_at, replayed_at, again, loose, head)
+    SELECT webhook, event, watch, shard, place, $5, $5, 1, loose, greatest(loose, (rank = 1 AND NOT EXISTS (
         SELECT FROM deliveries AS d
         WHERE d.webhook = one.webhook AND d.watch = one.watch AND d.status = 'waiting' AND d.loose = 0
     ))::integer)
@@ -164,8 +164,8 @@ SEND_AGAIN = """
     ) AS one
     ORDER BY event, webhook
     ON CONFLICT (event, webhook) DO UPDATE
-        SET status = 'waiting', place = excluded.place, due_at = excluded.due_at, again = 1,
-            loose = excluded.loose, head = excluded.head,
+        SET status = 'waiting', place = excluded.place, due_at = excluded.due_at, replayed_at = excluded.replayed_at,
+            again = 1, loose = excluded.loose, head = excluded.head,
             burnt = 0, spared = 0, thin = 0, refused_since = NULL, loosens_at = NULL, batch = NULL
         WHERE deliveries.status <> 'waiting'
 """

@@ -88,12 +88,13 @@ ADMIT = """
 
 
 async def _cancel(db: Database, id: str) -> Admission:
-    found = await db.fetchrow("SELECT row, ending IS NULL AS is_open FROM watches WHERE id = $1", id)
+    found = await db.fetchrow("SELECT row, shard, ending IS NULL AS is_open FROM watches WHERE id = $1", id)
     if found is None:
         return Admission.UNKNOWN
     if not found["is_open"]:
         return Admission.KNOWN
-    await db.execute("INSERT INTO intents (cancel) VALUES ($1) ON CONFLICT (cancel) DO NOTHING", found["row"])
+    sql = "INSERT INTO intents (cancel, shard) VALUES ($1, $2) ON CONFLICT (cancel) DO NOTHING"
+    await db.execute(sql, found["row"], found["shard"])
     return Admission.CANCELLING
 
 

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -15,13 +14,12 @@ from watcher.core.delivery import Delivery, Settled
 from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError
 from watcher.core.intent import Intent, Replay, Switch
-from watcher.core.lease import SHARDS, Lease, News, shard_of
+from watcher.core.lease import SHARDS, Lease, News
 from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
-from watcher.stores.rows import OpenedColumns, WatchColumns
-from watcher.stores.sqlite_endpoints import keep, know, read_endpoints
+from watcher.stores.sqlite_endpoints import arrange, is_arranging, keep, know, read_endpoints
 from watcher.stores.sqlite_file import open_owned, open_read_only
-from watcher.stores.sqlite_hasten import hasten, is_late
+from watcher.stores.sqlite_hasten import hasten, is_late, make_due
 from watcher.stores.sqlite_intents import read_intents, write_intent
 from watcher.stores.sqlite_lock import OwnerLock
 from watcher.stores.sqlite_outbox import (
@@ -37,6 +35,7 @@ from watcher.stores.sqlite_replay import replay
 from watcher.stores.sqlite_requests import keep_position, read_position, take_in
 from watcher.stores.sqlite_steps import attempt_step, read_conditions, write_pause, write_report
 from watcher.stores.sqlite_thread import SqliteThread
+from watcher.stores.sqlite_watches import select_opened, select_watch
 
 FEW = 500  # rows at most in one transaction of what can be done bit by bit
 
@@ -131,23 +130,13 @@ class SqliteStore:
         self, *, after: int, limit: int, provider: str | None = None, shards: Collection[int] | None = None
     ) -> list[Opened]:
         """Return a page of open watches; those of other shards than are asked for are passed over."""
-
-        def work(db: sqlite3.Connection) -> list[Opened]:
-            rows = (OpenedColumns(*row) for row in db.execute(LOAD, (after, limit if shards is None else -1, provider)))
-            asked = (row for row in rows if shards is None or shard_of(row.uid) in shards)
-            return [row.value() for row in islice(asked, limit)]
-
+        work = partial(select_opened, after=after, limit=limit, provider=provider, shards=shards)
         return await self._reader.run(work)
 
     async def watch(self, uid: str) -> Watch | None:
         """Return one watch, whole."""
         epoch = self._epoch or 0
-
-        def work(db: sqlite3.Connection) -> Watch | None:
-            found = db.execute(WATCH, (uid,)).fetchone()
-            return None if found is None else WatchColumns(*found).value(epoch=epoch)
-
-        return await self._reader.run(work)
+        return await self._reader.run(lambda db: select_watch(db, uid, epoch=epoch))
 
     async def commit(self, steps: Sequence[Step]) -> list[Exception | None]:
         """Write the steps, each whole or not at all."""
@@ -179,7 +168,11 @@ class SqliteStore:
 
     async def endpoint(self, webhook: str, *, ordered: bool) -> Endpoint:
         """Return what is known of a webhook."""
-        return await self._own(lambda db: know(db, webhook, ordered=ordered))
+        return await self._own(lambda db: know(db, webhook, ordered=ordered, limit=FEW))
+
+    async def arrange(self) -> bool:
+        """Let a few more stand as they should."""
+        return await self._reader.run(is_arranging) and await self._own(lambda db: arrange(db, limit=FEW), rows=FEW)
 
     async def heads(
         self, webhook: str, *, again: bool, now: datetime, limit: int, but: Collection[int] = ()
@@ -236,12 +229,15 @@ class SqliteStore:
         """Write what is wanted of the owner."""
         await self._writer.run(lambda db: write_intent(db, intent))
 
-    async def intents(self) -> list[Intent]:
+    async def intents(self, *, limit: int = 1000) -> list[Intent]:
         """Return what is wanted of the owner."""
-        return await self._reader.run(read_intents)
+        return await self._reader.run(lambda db: read_intents(db, limit=limit))
 
-    async def done(self, intent: Switch, endpoint: Endpoint) -> None:
+    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
         """Write what is now known of a webhook, and that the intent is carried out."""
+        due = partial(make_due, webhook=intent.webhook, now=now, limit=FEW)
+        while intent.on and await self._own(due, rows=FEW) == FEW:
+            pass
 
         def work(db: sqlite3.Connection) -> None:
             keep(db, endpoint)
@@ -274,23 +270,6 @@ class SqliteStore:
 
 
 NEXT_EPOCH = "UPDATE meta SET epoch = epoch + 1 RETURNING epoch"
-
-# INDEXED BY, because by its own row a table is read through every finished watch too.
-LOAD = """
-    SELECT row, uid, id, provider, params, accepted_at, changed_at, deadline_at, state
-    FROM watches INDEXED BY watches_open
-    WHERE ending IS NULL AND row > ?1 AND (?3 IS NULL OR provider = ?3)
-    ORDER BY row
-    LIMIT ?2
-"""
-
-WATCH = """
-    SELECT w.uid, w.id, w.provider, w.params, w.labels, w.webhooks,
-        w.callback_url, w.callback_secret, w.callback_ended_at, w.submitted_at, w.accepted_at, w.deadline,
-        w.sequence, w.changed_at, w.trouble, w.ending, w.finished_at, o.snapshot
-    FROM watches AS w LEFT JOIN observations AS o ON o.watch = w.row
-    WHERE w.uid = ?
-"""
 
 
 def _verify(db: sqlite3.Connection, epoch: int | None) -> int:

@@ -100,11 +100,11 @@ def _connected(path: Path, *, mode: str, prepare: Callable[[sqlite3.Connection],
             prepare(db)
             undo.pop_all()
     except (sqlite3.Error, StoreError) as error:
-        raise StoreError(f"{path} cannot be opened: {error}{_by_whom(path)}") from error
+        raise StoreError(f"{path} cannot be opened: {error}{by_whom(path)}") from error
     return db
 
 
-def _by_whom(path: Path) -> str:
+def by_whom(path: Path) -> str:
     """Say who can, where we may not write: also who only reads needs to write beside the file."""
     if all(os.access(place, os.W_OK) for place in (path, path.parent)):
         return ""

@@ -1,4 +1,4 @@
-"""What waits for longer than anything ever may: a clock was ahead when that was written. In others' transactions."""
+"""What waits for longer than it must: a clock was ahead, or a webhook is well again. In others' transactions."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -28,6 +28,11 @@ def hasten(
     return db.execute(HASTEN, values).rowcount
 
 
+def make_due(db: sqlite3.Connection, *, webhook: str, now: datetime, limit: int) -> int:
+    """Let some of what goes again wait no longer; return how many."""
+    return db.execute(MAKE_DUE, {"webhook": webhook, "now": micros(now), "limit": limit}).rowcount
+
+
 def _values(webhook: str, *, now: datetime, waits: Sequence[timedelta]) -> dict[str, object]:
     longest = orjson.dumps([span(wait) for wait in waits]).decode()
     return {"webhook": webhook, "now": micros(now), "waits": longest, "last": len(waits) - 1}
@@ -49,6 +54,14 @@ HASTEN = """
         WHERE webhook = :webhook AND head = 1 AND again = 1 AND due_at > :now
             AND due_at > :now + json_extract(:waits, '$[' || min(burnt, :last) || ']')
         ORDER BY due_at DESC  -- or what is hastened already would be looked at again, in each lot
+        LIMIT :limit
+    )
+"""
+MAKE_DUE = """
+    UPDATE deliveries SET due_at = :now
+    WHERE id IN (
+        SELECT id FROM deliveries
+        WHERE webhook = :webhook AND head = 1 AND again = 1 AND due_at > :now
         LIMIT :limit
     )
 """

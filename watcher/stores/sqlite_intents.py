@@ -29,13 +29,14 @@ def write_intent(db: sqlite3.Connection, intent: Intent) -> None:
             assert_never(intent)
 
 
-def read_intents(db: sqlite3.Connection) -> list[Intent]:
+def read_intents(db: sqlite3.Connection, *, limit: int) -> list[Intent]:
     """Read what is wanted, oldest first."""
-    rows = db.execute(
-        """
-        SELECT i.id, w.uid, i.switch, i.replay, i.event
-        FROM intents AS i LEFT JOIN watches AS w ON w.row = i.cancel
-        ORDER BY i.id
-        """
-    )
-    return [IntentColumns(*row).value() for row in rows]
+    return [IntentColumns(*row).value() for row in db.execute(INTENTS, (limit,))]
+
+
+INTENTS = """
+    SELECT i.id, w.uid, i.switch, i.replay, i.event
+    FROM intents AS i LEFT JOIN watches AS w ON w.row = i.cancel
+    ORDER BY i.id
+    LIMIT ?
+"""

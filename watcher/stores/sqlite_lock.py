@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from watcher.core.errors import StoreBusyError, StoreError
+from watcher.stores.sqlite_file import by_whom
 
 TRIES = 10
 BETWEEN_TRIES = 0.02
@@ -63,15 +64,23 @@ class OwnerLock:
 
 
 def owner_process(database: Path) -> int | None:
-    """Return the process id of the owner, None if there is none."""
+    """Return the process id of the owner, None if there is none; as `owner`."""
     number = (owner(database) or "").removeprefix("process ")
     return int(number) if number.isdecimal() else None
 
 
 def owner(database: Path) -> str | None:
-    """Say who owns the database now, None if nobody does."""
+    """Say who owns the database now, None if nobody does.
+
+    Raises:
+        StoreError: we may not know.
+
+    """
+    path = database.with_name(f"{database.name}.lock")
     try:
-        descriptor = os.open(database.with_name(f"{database.name}.lock"), os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}{by_whom(path)}") from error
     except OSError:
         return None
     try:

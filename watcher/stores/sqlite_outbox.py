@@ -38,7 +38,10 @@ def select_members(db: sqlite3.Connection, head: Delivery, *, limit: int) -> lis
         rows = db.execute(LANE, {"head": head.id, "limit": limit})
     else:
         rows = db.execute(BATCH, {"webhook": head.webhook, "batch": head.batch, "head": head.id, "limit": limit})
-    return [DeliveryColumns(*row).value() for row in rows] or [head]
+    found = [DeliveryColumns(*row).value() for row in rows]
+    if found and found[0].id == head.id:
+        return found
+    return [DeliveryColumns(*row).value() for row in db.execute(ALONE, (head.id,))]
 
 
 BATCH = """
@@ -58,6 +61,15 @@ LANE = """
         AND status = 'waiting' AND loose = 0
     ORDER BY place, event
     LIMIT :limit
+"""
+
+
+# What is in no lane, if it waits.
+ALONE = """
+    SELECT id, webhook, attempts, due_at, burnt, spared, thin, refused_since, loosens_at, batch,
+        callback_url, callback_secret, event_id, type, at, uid, watch_id, provider, sequence, body
+    FROM outbox
+    WHERE id = ? AND status = 'waiting' AND loose = 1
 """
 
 
@@ -83,12 +95,14 @@ def select_backlog(db: sqlite3.Connection) -> dict[str, Backlog]:
     return {name: Backlog(waiting, moment_or_none(since)) for name, (waiting, since) in counted.items()}
 
 
-# Since when is said by the place: a replay waits since it was wanted, and not since its events happened.
+# The first place says since when: a replay waits since it was wanted, and not since its events happened.
 BACKLOG = """
     SELECT count(*), (
-        SELECT at FROM events WHERE cursor = (
-            SELECT min(place) >> 20 FROM deliveries WHERE webhook = :webhook AND status = 'waiting'
-        )
+        SELECT nullif(max(coalesce(e.at, 0), coalesce(d.replayed_at, 0)), 0)
+        FROM deliveries AS d LEFT JOIN events AS e ON e.cursor = d.place >> 20
+        WHERE d.webhook = :webhook AND d.status = 'waiting'
+        ORDER BY d.place
+        LIMIT 1
     )
     FROM deliveries WHERE webhook = :webhook AND status = 'waiting'
 """

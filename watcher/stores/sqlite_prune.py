@@ -1,14 +1,15 @@
 """Forgetting what is old, a little at a time. Each function runs inside somebody else's transaction."""
 
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import takewhile
 
 from watcher.core.rows import Pruned
-from watcher.stores.rows import micros, moment
+from watcher.stores.rows import micros, moment, span
 from watcher.stores.sqlite_outbox import promote, select_undelivered
 
 SLICE = 20  # events at once: of each there may be many attempts
+DAY = span(timedelta(days=1))
 
 
 def forget(db: sqlite3.Connection, *, before: datetime, ids_before: datetime, limit: int) -> Pruned:
@@ -37,9 +38,10 @@ def _give_up(db: sqlite3.Connection, old: int, *, limit: int) -> dict[str, int]:
     return given_up
 
 
-# A delivery waits since the event of its place; where that is forgotten already, for longer than anybody waits.
+# A delivery waits since the event of its place, or since its replay; where the event is forgotten already, and nobody
+# wanted it again, for longer than anybody waits. The places say who has waited longest.
 LONGEST = """
-    SELECT d.id, d.due_at, coalesce(e.at, 0)
+    SELECT d.id, d.due_at, max(coalesce(e.at, 0), coalesce(d.replayed_at, 0))
     FROM deliveries AS d LEFT JOIN events AS e ON e.cursor = d.place >> 20
     WHERE d.webhook = ? AND d.status = 'waiting'
     ORDER BY d.place
@@ -71,7 +73,7 @@ OF_WATCH = """
 
 def _watch(db: sqlite3.Connection, watch: int, old: int) -> int:
     """Empty a watch that has no events any more; one that has some, because they wait, is looked at another day."""
-    db.execute("UPDATE watches SET kept_since = ? WHERE row = ?", (old, watch))
+    db.execute("UPDATE watches SET kept_since = ? WHERE row = ?", (old + DAY, watch))
     emptied = db.execute(
         """
         UPDATE watches

@@ -144,8 +144,8 @@ END = """
 
 
 SEND_AGAIN = """
-    INSERT INTO deliveries (webhook, event, watch, place, due_at, again, loose, head)
-    SELECT :webhook, e.cursor, e.watch, :place, :due_at, 1, endpoint.loose, endpoint.loose OR NOT EXISTS (
+    INSERT INTO deliveries (webhook, event, watch, place, due_at, replayed_at, again, loose, head)
+    SELECT :webhook, e.cursor, e.watch, :place, :due_at, :due_at, 1, endpoint.loose, endpoint.loose OR NOT EXISTS (
         SELECT 1 FROM deliveries AS d
         WHERE d.webhook = :webhook AND d.watch = e.watch AND d.status = 'waiting' AND d.loose = 0
     )
@@ -153,8 +153,8 @@ SEND_AGAIN = """
         JOIN (SELECT coalesce((SELECT NOT ordered FROM endpoints WHERE name = :webhook), 0) AS loose) AS endpoint
     WHERE e.cursor = :event
     ON CONFLICT (event, webhook) DO UPDATE
-        SET status = 'waiting', place = excluded.place, due_at = excluded.due_at, again = 1,
-            loose = excluded.loose, head = excluded.head,
+        SET status = 'waiting', place = excluded.place, due_at = excluded.due_at, replayed_at = excluded.replayed_at,
+            again = 1, loose = excluded.loose, head = excluded.head,
             burnt = 0, spared = 0, thin = 0, refused_since = NULL, loosens_at = NULL, batch = NULL
         WHERE status <> 'waiting'
 """

@@ -85,9 +85,11 @@ CREATE TABLE endpoints (
     name text PRIMARY KEY,
     ordered smallint NOT NULL,
     value text NOT NULL,
-    version bigint NOT NULL                      -- of `versions`: a worker has not seen what is above what it read last
+    version bigint NOT NULL,                     -- of `versions`: a worker has not seen what is above what it read last
+    reached bigint                               -- what waits in places below still stands as before `ordered` changed
 ) WITH (fillfactor = 50);
 CREATE INDEX endpoints_news ON endpoints (version);
+CREATE INDEX endpoints_arranged ON endpoints (name) WHERE reached IS NOT NULL;
 CREATE SEQUENCE versions;
 
 -- A lane is what goes to one webhook of one watch; its head is the first that waits, marked when it becomes so.
@@ -110,6 +112,7 @@ CREATE TABLE deliveries (
     refused_since bigint,
     loosens_at bigint,
     batch text,
+    replayed_at bigint,                          -- when it was last wanted again: since then it waits
     last_at bigint,                              -- this and the rest: of the last attempt
     last_status integer,
     last_error text,
@@ -156,12 +159,15 @@ CREATE INDEX attempts_deliveries ON attempts (delivery);
 CREATE TABLE intents (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     cancel bigint UNIQUE REFERENCES watches (row),    -- exactly one of the three is set
+    shard smallint NOT NULL DEFAULT 0,                -- of the watch; of what concerns none, the steward's
     switch text,
     replay text,
     event bigint NOT NULL DEFAULT 0,                  -- what a replay looked at last: a delivery of this event
     webhook text NOT NULL DEFAULT '',                 -- to this webhook
     last bigint NOT NULL DEFAULT 0                    -- the last event that there was when it was wanted
 );
+-- Those of other workers are passed over in the index.
+CREATE INDEX intents_wanted ON intents (id, shard);
 
 CREATE TABLE rejected (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -70,8 +70,10 @@ CREATE INDEX events_at ON events (at);
 CREATE TABLE endpoints (
     name TEXT PRIMARY KEY,
     ordered INTEGER NOT NULL,
-    value TEXT NOT NULL
+    value TEXT NOT NULL,
+    reached INTEGER                              -- what waits in places below still stands as before `ordered` changed
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX endpoints_arranged ON endpoints (name) WHERE reached IS NOT NULL;
 
 -- A lane is what goes to one webhook of one watch; its head is the first that waits, marked when it becomes so.
 CREATE TABLE deliveries (
@@ -92,6 +94,7 @@ CREATE TABLE deliveries (
     refused_since INTEGER,
     loosens_at INTEGER,
     batch TEXT,
+    replayed_at INTEGER,                         -- when it was last wanted again: since then it waits
     last_at INTEGER,                             -- this and the rest: of the last attempt
     last_status INTEGER,
     last_error TEXT,
