@@ -1,8 +1,11 @@
 """A call beside the event loop: it ends when it ends, and neither who asked nor the process has to wait for that."""
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -39,6 +42,26 @@ async def test_what_a_call_raises_is_raised_where_it_is_waited_for() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="none"):
             await aside.result()
+
+
+class Waiting:
+    """What a frame of somebody who waits holds."""
+
+
+async def test_what_failed_holds_nobody_who_waited_for_it() -> None:
+    aside = Aside(lambda: int("none"), name="one call")
+
+    async def wait() -> weakref.ref[Waiting]:
+        held = Waiting()
+        with suppress(ValueError):
+            await aside.result()
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        assert [(await wait())() for _ in range(2)] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_without_room_for_a_thread_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:

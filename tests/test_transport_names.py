@@ -211,6 +211,22 @@ async def test_without_a_place_it_is_our_own_side_that_fails(world: World) -> No
     assert world.asked == {}
 
 
+async def test_a_name_that_hangs_for_too_long_is_asked_for_anew_and_takes_few_places(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "TOO_LONG", 0.02)
+    asked = Names()
+    for _ in range(20):
+        await give_up(asked, "dead.example")
+        await anyio.sleep(0.005)
+    assert world.asked["dead.example"] in range(2, 5)
+    world.let_go.set()
+    with soon():
+        assert await asked.resolve("dead.example", 80) == here("dead.example", 80)
+    await until(lambda: asked._free == MOST)
+    assert asked._lookups == {}
+
+
 async def test_who_gave_up_in_the_queue_is_not_looked_up(world: World) -> None:
     resolver = Names(most=1)
     for host in ("dead-1.example", "dead-2.example", "dead-3.example"):

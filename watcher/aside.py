@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import Generic, TypeVar
 
 import anyio
@@ -33,6 +34,7 @@ class Aside(Generic[T]):
         self._call = call
         self._then = then
         self._loop = asyncio.get_running_loop()
+        self._began_at = self._loop.time()
         self._over = anyio.Event()
         self._returned: list[T] = []
         self._raised: Exception | None = None
@@ -46,18 +48,23 @@ class Aside(Generic[T]):
         """Is there anything to be had, without waiting?"""
         return self._over.is_set()
 
+    @property
+    def age(self) -> float:
+        """How many seconds ago did it begin?"""
+        return self._loop.time() - self._began_at
+
     async def result(self) -> T:
         """Wait for what the call returns, or raise what it raises."""
         await self._over.wait()
         if self._raised is not None:
-            raise self._raised
+            raise copy(self._raised)  # one for each, or its traceback would hold who waits, and be held by this
         return self._returned[0]
 
     def _live(self) -> None:
         try:
             self._returned.append(self._call())
         except Exception as error:  # noqa: BLE001  # the border of the thread: whatever it is, who waits learns it
-            self._raised = error
+            self._raised = error.with_traceback(None)
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._end)
 

@@ -74,11 +74,9 @@ class Poller:
         self._notices = Notices(condition, gate=self._gate, recorder=recorder, clock=clock)
         self._rota = Rota(self._hold)
         self._lately = Lately()
-        self._meter = metrics.ProviderMeter(name)
-        self._log = PollLog(name)
+        self._meter, self._log = metrics.ProviderMeter(name), PollLog(name)
         self._turn, self._bell = anyio.Lock(), Bell()
-        self._newest_due = 0.0
-        self._stopping, self._turned_at = False, clock.monotonic()
+        self._stopping, self._newest_due, self._turned_at = False, 0.0, clock.monotonic()
 
     async def run(self) -> None:
         """Poll until stopped; what is in flight then is finished."""
@@ -192,10 +190,12 @@ class Poller:
         """End some of those that pass their deadline while nobody may ask; False if it is not the time for that."""
         if not (self._gate.is_closed(now=now) and self._rota.must_sweep(at=now)):
             return False
-        late = self._rota.take_late(now=self._sure.now(), at=now, limit=SOME)
+        before, late = self.open.total(), self._rota.take_late(now=self._sure.now(), at=now, limit=SOME)
         async with anyio.create_task_group() as ending:  # together, so that they share disk writes
             for entry in late:
                 ending.start_soon(self._see_to, entry, self._expire)
+        if late and self.open.total() >= before:  # the store refuses, and would be asked without a pause
+            self._rota.sweep_later(at=now)
         return True
 
     async def _expire(self, entry: Entry) -> None:

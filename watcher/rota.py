@@ -78,12 +78,16 @@ class Rota:
         """Is there something left to look at for `take_late`, or has it looked at every watch long ago?"""
         return at >= self._swept_at + SWEEP_EVERY
 
+    def sweep_later(self, *, at: float) -> None:
+        """Have nothing to look at for a while: what was taken off could not be ended."""
+        self._swept_at = at
+
     def take_late(self, *, now: datetime, at: float, limit: int) -> list[Entry]:
         """Take off so many of those whose deadline has passed, due or not, as if they were asked; a part at a time.
 
         `at` is the monotonic second.
         """
-        late = self._agenda.take_late(now=now, limit=limit)
+        late = self._agenda.take_late(now=now, limit=limit, at=at)
         if self._agenda.is_swept:
             self._swept_at = at
         self._asking.update({entry.uid: (entry, at) for entry in late})

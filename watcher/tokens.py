@@ -15,6 +15,7 @@ from watcher.ports import AwsChain, Clock, Provider, Transport
 
 MARGIN = 60.0
 CHAIN_CHECKED_EVERY = timedelta(minutes=5)
+CHAIN_MAY_LAST = 300.0  # seconds, after which another one is asked beside it
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 300.0
 
@@ -37,6 +38,7 @@ class Tokens:
         self._wait = FIRST_WAIT
         self._try_again_at = 0.0
         self._chain: Aside[Mapping[str, str] | Denied | Broken] | None = None  # being asked
+        self._chain_may_last = CHAIN_MAY_LAST
 
     async def grant(self, *, instead_of: Grant | None = None) -> Grant | Refusal | None:
         """Return a grant that is fresh, and another than `instead_of`; None where none is needed, or why there is none.
@@ -114,13 +116,20 @@ class Tokens:
 
     async def _from_chain(self) -> Grant | Refusal:
         """Wait for what the chain finds. Where that takes too long it goes on, and its answer is the next try's."""
-        chain = self._chain = self._chain or Aside(_aws_keys, name="aws credentials")
+        chain = self._chain
+        if chain is None or chain.age > self._chain_may_last:
+            # What hangs for ever takes few threads, however long it does.
+            self._chain_may_last = CHAIN_MAY_LAST if chain is None else 2 * self._chain_may_last
+            try:
+                chain = self._chain = Aside(_aws_keys, name="aws credentials")
+            except OSError as error:
+                return Broken(Reason.UNREACHABLE, detail=f"AWS credentials: {error.strerror}")
         try:
             with anyio.move_on_after(self._provider.timeout.total_seconds()):
                 found = await chain.result()
                 return found if isinstance(found, Refusal) else Grant(found, self._clock.now() + CHAIN_CHECKED_EVERY)
         finally:
-            if chain.is_over:
+            if chain.is_over and self._chain is chain:
                 self._chain = None
         return Broken(Reason.UNREACHABLE, detail="AWS credentials: no answer in time")
 

@@ -126,6 +126,13 @@ def test_of_those_whose_deadline_has_passed_so_many_are_taken_off_as_are_asked_f
     assert [[one.id for one in some] for some in late] == [["c", "b"], ["a"]]
 
 
+def test_what_has_ended_already_is_late_once_it_is_due() -> None:
+    agenda = Agenda()
+    agenda.push(replace(entry("a"), ended=True), due=5.0)
+    assert agenda.take_late(now=END_OF_TIME, limit=9, at=4.0) == []
+    assert [one.id for one in agenda.take_late(now=END_OF_TIME, limit=9, at=5.0)] == ["a"]
+
+
 def test_of_very_many_only_some_are_looked_at_in_one_go() -> None:
     agenda, looks = Agenda(), 10_000
     for place in range(looks + 1):

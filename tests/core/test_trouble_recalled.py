@@ -16,6 +16,7 @@ from watcher.core.outcome import Broken, Final, Refused, Seen, Throttled
 SPELL = Trouble(Reason.SERVER_ERROR, START, 502, polls=2)
 LONGER = replace(SPELL, polls=7)
 TOLD, TOLD_LONGER = replace(SPELL, told=True), replace(LONGER, told=True)
+TOLD_MISSING = replace(TOLD, missing=1)
 ANOTHER_TOLD = replace(TOLD, since=after("1h"))
 
 
@@ -29,6 +30,8 @@ ANOTHER_TOLD = replace(TOLD, since=after("1h"))
         pytest.param(TOLD, LONGER, TOLD, id="told-by-a-commit-whose-answer-was-lost"),
         pytest.param(None, TOLD, None, id="over-by-a-commit-whose-answer-was-lost"),
         pytest.param(ANOTHER_TOLD, TOLD_LONGER, ANOTHER_TOLD, id="over-and-another-one-told"),
+        pytest.param(TOLD_MISSING, TOLD_MISSING, TOLD_MISSING, id="missing-in-a-row"),
+        pytest.param(TOLD_MISSING, None, TOLD, id="missing-and-nobody-knows-what-came-since"),
     ],
 )
 def test_what_was_told_is_what_the_store_says(

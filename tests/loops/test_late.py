@@ -1,13 +1,16 @@
 """Watches that pass their deadline while nobody may ask: each ends soon, once, however many there are."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import anyio
+import pytest
 from fakes import SpiedStore
 from virtual import EPOCH, VirtualClock
 from worlds import Polling, log_of, turning
 
-from watcher.core.model import Condition, Ending
+from watcher.core.errors import StoreError
+from watcher.core.model import Condition, Ending, Step
 from watcher.poll import SOME
 
 MINUTE = timedelta(minutes=1)
@@ -33,6 +36,27 @@ async def test_more_than_end_together_end_one_lot_after_the_other(store: SpiedSt
     assert (most, world.transport.sent) == (SOME, [])
     endings = {watch.ending for name in late if (watch := await store.watch(f"uid-{name}"))}
     assert endings == {Ending.EXPIRED}
+
+
+async def test_while_the_store_refuses_late_watches_are_left_for_a_while(
+    store: SpiedStore, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 0
+
+    async def refuse(_: Sequence[Step]) -> list[Exception | None]:
+        nonlocal refused
+        refused += 1
+        raise StoreError("the disk is full")
+
+    world = Polling(store, clock, {"d7": paused(clock, minutes=10)})
+    await world.follow(*(f"late-{number}" for number in range(2 * SOME)), deadline=MINUTE)
+    async with world.polling():
+        with monkeypatch.context() as full:
+            full.setattr(store, "commit", refuse)
+            await anyio.sleep(60 + 35)
+        assert refused in range(SOME, 5 * SOME)
+        await anyio.sleep(30)
+        assert world.feed.open == 0
 
 
 async def test_a_pause_that_ends_while_they_are_ended_is_over_for_the_others_at_once(

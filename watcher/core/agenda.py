@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 from watcher.core.model import State, Trouble, Watch
 from watcher.core.rows import Opened
@@ -99,19 +100,20 @@ class Agenda:
             heapq.heapify(self._heap)
         return [entry for entry in gone if not self.forget(entry.uid)]
 
-    def take_late(self, *, now: datetime, limit: int) -> list[Entry]:
+    def take_late(self, *, now: datetime, limit: int, at: float = inf) -> list[Entry]:
         """Take off so many of those whose deadline has passed, due or not; those that were dropped are not told of.
 
         Looks at a part, or one look would take too long, and goes on with the next one when it is called again; from
-        the last place to the first, so that what is moved for one that is taken off is never missed.
+        the last place to the first, so that what is moved for one that is taken off is never missed. What has ended
+        already waits until it is due at `at`: whoever ended it may still say so.
         """
         late, passed = list[Entry](), now.timestamp()
         place = min(self._unswept or len(self._heap), len(self._heap))
         for _ in range(LOOKS):
             if not place or len(late) == limit:
                 break
-            entry = self._heap[place - 1][1]
-            if entry.deadline > passed:
+            due, entry = self._heap[place - 1]
+            if entry.deadline > passed or (entry.ended and due > at):
                 place -= 1
                 continue
             self._take_off(place - 1)

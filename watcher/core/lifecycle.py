@@ -61,12 +61,14 @@ def recall(watch: Watch, spell: Trouble | None) -> Watch:
     """Return a watch as it is on disk, with what is remembered of its spell of trouble.
 
     What was told is what the store says: by a commit whose answer was lost, or by another worker, it may know of a
-    spell that is remembered as not told yet, or as not over. Memory only adds the polls since.
+    spell that is remembered as not told yet, or as not over. Memory only adds the polls since; without it nobody knows
+    whether the 404s that the store counted are still the last.
     """
-    if spell is None:
-        return watch
-    goes_on = not spell.told if watch.trouble is None else spell.told and spell.since == watch.trouble.since
-    return replace(watch, trouble=spell) if goes_on else watch
+    if watch.trouble is None:
+        return watch if spell is None or spell.told else replace(watch, trouble=spell)
+    if spell is not None and spell.told and spell.since == watch.trouble.since:
+        return replace(watch, trouble=spell)
+    return replace(watch, trouble=replace(watch.trouble, missing=0))
 
 
 def advance(  # each is one of the things that decide it

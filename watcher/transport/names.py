@@ -2,6 +2,7 @@
 
 import socket
 from collections import deque
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from watcher.aside import Aside
 
 MOST = 128  # lookups at once: a silent server holds each up for ten seconds or more, in 30 KB of memory
 PATIENCE = 2.0  # seconds in the queue; then our own side is to blame, before the attempt is late and the name is
+TOO_LONG = 30.0  # seconds, after which nobody joins a lookup any more: it may never end
 FLAGS = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 _Key: TypeAlias = tuple[str, socket.AddressFamily]
@@ -30,9 +32,15 @@ class _Lookup:
     """What is being asked of a name: `call` once it has begun, or why it cannot."""
 
     key: _Key
+    joined_for: float
     waiting: int = 0
     begun: anyio.Event = field(default_factory=anyio.Event)
     call: Aside[list[_Address]] | OSError | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Has it lasted so long that it is better to ask anew?"""
+        return isinstance(self.call, Aside) and self.call.age > self.joined_for
 
 
 class Names(AbstractResolver):
@@ -58,7 +66,9 @@ class Names(AbstractResolver):
 
         """
         key = host, family
-        lookup = self._lookups.get(key) or self._add(key)
+        lookup = self._lookups.get(key)
+        if lookup is None or lookup.is_stuck:
+            lookup = self._add(key, instead_of=lookup)
         lookup.waiting += 1
         try:
             found = await _answer(lookup)
@@ -72,8 +82,10 @@ class Names(AbstractResolver):
     async def close(self) -> None:
         """Wait for nothing: what is being looked up ends by itself, or with the process."""
 
-    def _add(self, key: _Key) -> _Lookup:
-        lookup = self._lookups[key] = _Lookup(key)
+    def _add(self, key: _Key, *, instead_of: _Lookup | None) -> _Lookup:
+        # Twice as long each time, so that one name takes few places, however long it hangs.
+        joined_for = TOO_LONG if instead_of is None else 2 * instead_of.joined_for
+        lookup = self._lookups[key] = _Lookup(key, joined_for)
         if self._free:
             self._begin(lookup)
         else:
@@ -86,19 +98,23 @@ class Names(AbstractResolver):
             self._free -= 1
         except OSError:
             lookup.call = socket.gaierror(socket.EAI_AGAIN, "no thread is left to look the name up")
-            del self._lookups[lookup.key]
+            self._forget(lookup)
         lookup.begun.set()
 
     def _end(self, lookup: _Lookup) -> None:
         """Forget a lookup, and begin the next one that anybody waits for."""
-        del self._lookups[lookup.key]
+        self._forget(lookup)
         self._free += 1
         while self._queue and self._free:
             following = self._queue.popleft()
             if following.waiting:
                 self._begin(following)
             else:
-                del self._lookups[following.key]
+                self._forget(following)
+
+    def _forget(self, lookup: _Lookup) -> None:
+        if self._lookups.get(lookup.key) is lookup:
+            del self._lookups[lookup.key]
 
 
 async def _answer(lookup: _Lookup) -> list[_Address]:
@@ -107,7 +123,7 @@ async def _answer(lookup: _Lookup) -> list[_Address]:
     if lookup.call is None:
         raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
     if isinstance(lookup.call, OSError):
-        raise lookup.call
+        raise copy(lookup.call)
     return await lookup.call.result()
 
 
