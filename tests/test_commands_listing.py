@@ -188,6 +188,17 @@ async def test_what_a_terminal_cannot_show_is_written_as_an_escape(desk: Desk, s
     assert rb"\u2192" in process.stdout
 
 
+async def test_what_an_output_cannot_hold_is_still_json(desk: Desk, store: SqliteStore) -> None:
+    await added(store, a_watch("é😀"))
+    process = await anyio.run_process(
+        [sys.executable, "-m", "watcher", "list", "--json"],
+        cwd=desk.folder,
+        env={"NOT_SET": "a-token", "PYTHONIOENCODING": "ascii"},
+    )
+    [shown] = orjson.loads(process.stdout)
+    assert shown["id"] == "é😀"
+
+
 async def test_a_disk_that_is_full_is_one_line(desk: Desk, store: SqliteStore) -> None:
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  # a device that never makes anybody wait
         process = await anyio.run_process(

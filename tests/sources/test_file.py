@@ -193,4 +193,4 @@ def test_a_position_says_where_in_words(watching: Watching, path: Path) -> None:
     position = orjson.loads(watching.position or b"")
     assert len(position.pop("head")) == 16
     place = {"inode": path.stat().st_ino, "offset": len(A) + 1, "line": 1, "skipping": False}
-    assert position == place | {"renamed": []}
+    assert position == place | {"renamed": [], "begins": 0}

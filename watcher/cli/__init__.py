@@ -3,6 +3,7 @@
 What a command needs beyond typer is imported inside it, so that `watcher --help` is there at once.
 """
 
+import codecs
 import os
 import signal
 import sys
@@ -72,10 +73,19 @@ app.command()(listen.listen)
 app.add_typer(secret.app, name="secret")
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Write what an output cannot hold as JSON does."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
 def main() -> None:
     """Run the command line."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has each character; an arrow is no fault
+        codecs.register_error("escape", _escaped)
+        sys.stdout.reconfigure(errors="escape")  # not every terminal has each character; an arrow is no fault
     try:
         app()
     except SystemExit as ended:

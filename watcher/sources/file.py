@@ -8,7 +8,7 @@ can hang.
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -105,7 +105,7 @@ class FileSource:
         before = self._places
         items: list[Item] = []
         for number, followed in enumerate(self._files, 1):
-            patience = _patience(self._files[number:])
+            patience = _patience(followed, self._files[number:])
             items += followed.take(now=now, most=MOST_ITEMS - len(items), patience=patience)
             # Unless that takes long, the last line of a file comes before the first one of the next.
             if followed.is_behind or (followed.has_half and now - self._turned_at < QUIET):
@@ -138,9 +138,9 @@ class FileSource:
     # --- the position -------------------------------------------------------------------------------------------
 
     def _position(self) -> bytes | None:
-        """Return the place in the newest file of which something was read, with those in the files before it."""
-        read = [followed.bookmark for followed in self._files if followed.place.offset]
-        return orjson.dumps(replace(read[-1], renamed=tuple(read[:-1]))) if read else None
+        """Return the place in the newest file, with those in the files before it; of empty ones nobody needs any."""
+        places = [followed.bookmark for followed in self._files if not followed.is_empty]
+        return orjson.dumps(replace(places[-1], renamed=tuple(places[:-1]))) if places else None
 
     def _resume(self, bookmark: Bookmark | None) -> None:
         """Go on at the bookmark; of an open file that it does not name, nothing was stored."""
@@ -162,19 +162,23 @@ class FileSource:
                 return followed
         for path in (self._path, *_paths(self._path.parent, inode=bookmark.inode)):
             candidate = _open(path, name=self._path.name)
-            if candidate is not None and candidate.resume(bookmark):
-                self._files.append(candidate)
-                return candidate
-            if candidate is not None:
-                candidate.close()
+            if candidate is None:
+                continue
+            with ExitStack() as undo:
+                undo.callback(candidate.close)
+                if candidate.resume(bookmark):
+                    undo.pop_all()
+                    self._files.append(candidate)
+                    return candidate
         return None
 
 
-def _patience(younger: Sequence[Followed]) -> float:
-    """Say how long to wait for more of a file that these came after; while they are empty, for ever."""
+def _patience(followed: Followed, younger: Sequence[Followed]) -> float:
+    """Say how long to wait for more of a file that these came after; while they are empty, for ever, if it is there."""
     if len(younger) > MOST_RENAMED:
         return 0
-    return inf if all(followed.is_empty for followed in younger) else PATIENCE
+    is_last = all(later.is_empty for later in younger)
+    return inf if is_last and not followed.is_deleted else PATIENCE
 
 
 def _open(path: Path, *, name: str) -> Followed | None:

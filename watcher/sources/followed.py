@@ -21,7 +21,8 @@ HEAD = 1024  # bytes by which a file is known again
 class Bookmark:
     """The stored position: the file, known by inode and the fingerprint of what was read first, and the place in it.
 
-    No device: its number is another one after a reboot. `renamed`: those before it that are read on, oldest first.
+    No device: its number is another one after a reboot. `renamed`: those before it that are read on, oldest first. Of
+    one of which nothing was read yet the fingerprint is of so many bytes as it `begins` with.
     """
 
     inode: int
@@ -30,6 +31,7 @@ class Bookmark:
     line: int
     skipping: bool
     renamed: tuple["Bookmark", ...] = ()
+    begins: int = 0
 
     @classmethod
     def read(cls, position: bytes | None) -> "Bookmark | None":
@@ -71,16 +73,24 @@ class Followed:
         return os.fstat(self._file).st_size == 0
 
     @property
+    def is_deleted(self) -> bool:
+        """Does it have no name any more?"""
+        return os.fstat(self._file).st_nlink == 0
+
+    @property
     def bookmark(self) -> Bookmark:
         """The place, to be found again after a restart."""
         place = self.place
-        return Bookmark(self._status.st_ino, self._head, place.offset, place.line, place.skipping)
+        begins = 0 if place.offset else min(os.fstat(self._file).st_size, HEAD)
+        head = _head(self._file, begins) if begins else self._head
+        return Bookmark(self._status.st_ino, head, place.offset, place.line, place.skipping, begins=begins)
 
     def resume(self, bookmark: Bookmark) -> bool:
         """Go on at the bookmark, if it was made in this file and that is still the same as far as it was read."""
-        if self._status.st_ino != bookmark.inode or not self._begins(bookmark.head, offset=bookmark.offset):
+        known = bookmark.offset or bookmark.begins
+        if self._status.st_ino != bookmark.inode or not self._begins(bookmark.head, offset=known):
             return False
-        self._head = bookmark.head
+        self._head = bookmark.head if bookmark.offset else _fingerprint(b"")
         self.place = Place(bookmark.offset, bookmark.line, bookmark.skipping)
         return True
 
