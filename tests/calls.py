@@ -13,6 +13,7 @@ from virtual import VirtualClock
 from worlds import take_in
 
 from watcher.core.callbacks import Callbacks, origin
+from watcher.core.intent import Switch
 from watcher.core.model import Watch
 from watcher.origins import Origins
 from watcher.outbox import Outbox
@@ -63,6 +64,13 @@ class Calls:
             assert await self.store.commit([replace(step, events=told)]) == [None]
         if wake is not None:
             wake.wake(origin(at))
+
+    async def wanted(self, at: str, *, on: bool) -> Switch:
+        """Want an origin switched."""
+        await self.store.want(Switch(0, origin(at), on))
+        *_, switch = await self.store.intents()
+        assert isinstance(switch, Switch)
+        return switch
 
     def watch(self, at: str, id: str, *, secret: str | None = None) -> Watch:
         callback = self.callbacks.take(f"{at}/{id}", secret, nonce=bytes(12), guard=None)

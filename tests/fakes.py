@@ -279,8 +279,8 @@ class SpiedStore:
     async def intents(self, *, limit: int = 1000) -> list[Intent]:
         return await self._call("intents", self._store.intents(limit=limit))
 
-    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
-        await self._call("done", self._store.done(intent, endpoint, now=now))
+    async def done(self, intent: Switch, endpoint: Endpoint | None, *, now: datetime) -> bool:
+        return await self._call("done", self._store.done(intent, endpoint, now=now))
 
     async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         return await self._call("replay", self._store.replay(intent, now=now, limit=limit))

@@ -10,6 +10,7 @@ from store_values import a_step, a_watch
 from virtual import VirtualClock
 from worlds import take_in
 
+from watcher.core.intent import Switch
 from watcher.core.model import Event, Step, Watch
 from watcher.core.moment import rfc3339
 from watcher.core.webhook_section import Webhook
@@ -68,6 +69,13 @@ class Outbox:
         step = a_step(watch, events=events, to=to)
         now = self.clock.now()
         return replace(step, events=tuple(replace(event, at=now, body=body_of(event)) for event in step.events))
+
+    async def wanted(self, name: str = "ops", *, on: bool = True) -> Switch:
+        """Want a webhook switched; only with `done` it is."""
+        await self.store.want(Switch(0, name, on))
+        *_, switch = await self.store.intents()
+        assert isinstance(switch, Switch)
+        return switch
 
     def received(self, name: str = "ops") -> list[tuple[str, int]]:
         """What one webhook was sent, in order: watch and sequence."""

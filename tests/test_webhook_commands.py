@@ -14,18 +14,20 @@ import pytest_asyncio
 from commands import Desk
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from make import SECRET
-from store_values import a_watch, added, head_of, settled, told
+from store_values import a_watch, added, head_of, settled, told, waiting
 
 from watcher.cli.standing import sentence
 from watcher.core.delivery import Attempt, Decision
 from watcher.core.endpoint import Disabled, Endpoint
 from watcher.core.intent import Switch
+from watcher.core.model import END_OF_TIME
 from watcher.core.rows import Overview
 from watcher.core.signature import SigningKey
 from watcher.core.standing import standings
 from watcher.core.webhook_section import Webhook
 from watcher.demo.pretend import serving
 from watcher.demo.receiver import Manners, Receiver
+from watcher.stores import sqlite
 from watcher.stores.sqlite import SqliteStore
 
 KEY = "whsk_" + base64.b64encode(bytes(range(32))).decode()
@@ -212,6 +214,24 @@ async def test_without_a_daemon_it_is_done_at_once_and_status_tells_it(desk: Des
     assert found["problems"] == ["no daemon is running"]
     assert isinstance(found["webhooks"], list)
     assert [each["state"] for each in found["webhooks"] if isinstance(each, dict)] == ["ok", "ok"]
+
+
+async def test_without_a_daemon_all_that_waits_for_its_time_is_due_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "FEW", 2)
+    store = await SqliteStore.open(desk.database)
+    await store.lease()
+    for watch in await added(store, *(a_watch(str(number)) for number in range(5))):
+        await told(store, watch, events=1)
+    heads = await waiting(store)
+    await store.settle([settled(head, Decision.RETRY, next_at=END_OF_TIME) for head in heads])
+    await store.close()
+    assert (await desk.run("webhook", "enable", "ops")).out == "ops  enabled\n"
+    again = await SqliteStore.open(desk.database)
+    due = [head.due_at < END_OF_TIME for head in await waiting(again, now=END_OF_TIME)]
+    assert (due, await again.intents()) == ([True] * 5, [])
+    await again.close()
 
 
 @pytest.mark.parametrize("command", ["enable", "disable", "test"])

@@ -21,7 +21,7 @@ STALL = 30.0
 PATIENCE = timedelta(seconds=1)  # with a store that does not answer
 AT_ONCE = datetime.min.replace(tzinfo=UTC)
 FOR_EACH = 16  # so many are kept at hand for each POST that may be in flight
-FEW = 2  # and so many until it is seen that they arrive
+FEW = 2  # and so many until it is seen that they arrive, or where the budget is spent
 FRESH = timedelta(minutes=1)  # for longer it is not believed that what was fetched still waits
 
 
@@ -48,6 +48,7 @@ class AtHand:
     ) -> None:
         self._webhook = webhook
         self._store = store
+        self._clock = clock
         self._bell = bell
         self._hold = hold
         self._complain = complain
@@ -67,6 +68,7 @@ class AtHand:
         self._shunned: dict[int, datetime] = {}
         self._gone: set[int] = set()  # since we began to look
         self._is_looking = False
+        self._is_doubtful = False  # since the store was asked
         self._is_gathering = False
         self._pulse = Pulse(clock, patience=STALL)
 
@@ -88,12 +90,21 @@ class AtHand:
         return False, is_known and bool(self._ready[True])
 
     def follow(self) -> None:
-        """Go by what is held by our lease now: what is at hand and not ours any more is others' to send."""
-        for again, ready in self._ready.items():
-            self._let_go([one for one in ready if not self._hold.has(one.event.uid)])
-            self._ready[again] = deque(one for one in ready if self._hold.has(one.event.uid))
+        """Go by what is held by our lease now: what is at hand may be others' to send."""
         self._is_unbounded = True
+        self.look_anew()
+
+    def look_anew(self) -> None:
+        """Let go of what is not on its way, and find it again: it may stand behind another now."""
+        self._is_doubtful = True
+        for again in self._ready:
+            self._put_back(again=again)
         self.look_soon(AT_ONCE)
+
+    def doubt(self, *, now: datetime) -> None:
+        """Let go of it in a moment: others may have written something, and may do so all the time."""
+        self._is_doubtful = True
+        self._fresh_until = {again: min(until, now + PATIENCE) for again, until in self._fresh_until.items()}
 
     def freshen(self, *, now: datetime) -> None:
         """Let go of what was fetched too long ago."""
@@ -148,18 +159,19 @@ class AtHand:
     @property
     def _limit(self) -> int:
         """So many are fetched at once, where little is at hand."""
-        affordable = min(self._budget.buys(each=self._each), self._most) if self._is_flowing else 0
-        return max(affordable, self._few)
+        most = self._most if self._is_flowing else self._few
+        return max(min(self._budget.buys(each=self._each), most), FEW)
 
     async def _fetch(self, *, again: bool, now: datetime) -> None:
         self._look_at[again] = now + timedelta(seconds=LONGEST_NAP)
         self._shunned = {one: until for one, until in self._shunned.items() if until > now}
-        self._gone = set()
         # What was never sent is due, whatever the wall clock was when it was made.
         soon = now + timedelta(seconds=LONGEST_NAP) if again else END_OF_TIME
-        but, limit = self._held.keys() | self._shunned.keys(), self._limit
+        began_at = self._clock.monotonic()
         try:
             await self._bound(now)
+            self._gone, self._is_doubtful = set(), False
+            but, limit = self._held.keys() | self._shunned.keys(), self._limit  # others may spend meanwhile
             with self._budget.reserved(limit * self._each):
                 heads = await self._store.heads(self._webhook, again=again, now=soon, limit=limit, but=but)
         except StoreError as error:
@@ -171,7 +183,8 @@ class AtHand:
         ours = [head for head in fresh if self._hold.has(head.event.uid)]
         self._each = max(map(size, heads), default=self._each)
         if not self._ready[again]:
-            self._fresh_until[again] = now + FRESH
+            took = timedelta(seconds=self._clock.monotonic() - began_at)
+            self._fresh_until[again] = now + (took + PATIENCE if self._is_doubtful else FRESH)
         self._ready[again].extend(ours)
         self._hold_on(ours)
         if len(ours) < len(fresh):  # others will have them in a moment

@@ -120,17 +120,25 @@ class Pump:
         self._at_hand.look_soon(self._now())
         self._bell.ring()
 
-    async def switch(self, intent: Switch) -> None:
-        """Enable the webhook, and what waits for its time goes now; or disable it.
+    async def switch(self, intent: Switch, *, is_begun: bool = False) -> bool:
+        """Enable the webhook, unless that `is_begun`, and some more of what waits goes now; or disable it.
+
+        Returns:
+            False if there may be more that waits.
 
         Raises:
             StoreError: that is not on disk; the intent stays.
 
         """
-        self._outlet.switch(on=intent.on, now=self._now())
-        await self._store.done(intent, self._outlet.endpoint, now=self._now())
-        self._keep(self._outlet.endpoint)
+        endpoint = None
+        if not is_begun:
+            self._outlet.switch(on=intent.on, now=self._now())
+            endpoint = self._outlet.endpoint
+        is_done = await self._store.done(intent, endpoint, now=self._now())
+        if endpoint is not None:
+            self._keep(endpoint)
         self.wake()
+        return is_done
 
     # --- together with other workers ------------------------------------------------------------------------------
 
@@ -151,6 +159,7 @@ class Pump:
             theirs = rewound(endpoint, now=self._now())
             self._outlet.endpoint = merged(self._outlet.endpoint, since=self.known, theirs=theirs)
             self.known = theirs
+            self._at_hand.doubt(now=self._now())
             self.wake()
 
     # --- sending ----------------------------------------------------------------------------------------------

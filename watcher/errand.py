@@ -107,7 +107,8 @@ async def carry_out(config: Config) -> bool:
         recorder = Recorder(store=store, webhooks=config.webhooks, callbacks=config.callbacks, wake=outbox.wake)
         wanted = Wanted(store=store, recorder=recorder, outbox=outbox, clock=clock)
         for intent in await store.intents(limit=ALL):
-            await wanted.carry_out(intent)
+            while not await wanted.carry_out(intent):
+                pass
     except StoreBusyError:
         return False
     finally:

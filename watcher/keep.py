@@ -44,7 +44,7 @@ class Keeper:
         self._sure = DoubtfulClock(clock, believed_after=BELIEVED_AFTER)
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self._is_renewing = self._is_arranging = False
-        self._count_at = clock.monotonic()
+        self._count_at = self._follow_at = clock.monotonic()
         self._prune_at = clock.monotonic() + PRUNE_EVERY
         self._stopping = False
         self._is_slow = False
@@ -70,8 +70,10 @@ class Keeper:
     async def _look(self) -> float:
         """Do what is due; return in how many seconds to look again: soon while `order` of many is being changed."""
         was_arranging, self._is_arranging = self._is_arranging, await self._store.arrange()
-        has_arranged = was_arranging and not self._is_arranging
-        if await self._store.loosen(now=self._clock.now()) or has_arranged:
+        if was_arranging and (not self._is_arranging or self._turned_at >= self._follow_at):
+            self._follow_at = self._turned_at + LOOK_EVERY
+            self._outbox.follow()  # what was fetched before may stand behind another now
+        if await self._store.loosen(now=self._clock.now()):
             self._outbox.wake_all()
         if self._turned_at >= self._count_at:
             await self._count()

@@ -56,6 +56,7 @@ class Outbox:
         self._origins: Origins | None = None
         self._roster = Roster[Terms, Pump | Origins]("deliver", self._opened, forget=self._forget)
         self._changing = anyio.Lock()
+        self._begun: dict[str, int] = {}  # which intent each webhook is being enabled by
         self._switching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._backlog: dict[str, tuple[int, float]] = {}
         self._lost: set[str] = set()
@@ -198,21 +199,32 @@ class Outbox:
 
     # --- what is wanted, and what is told -------------------------------------------------------------------------
 
-    async def switch(self, intent: Switch) -> None:
-        """Enable or disable a webhook, also one that is not opened here.
+    async def switch(self, intent: Switch) -> bool:
+        """Enable or disable a webhook, also one that is not opened here. False: more of what waits is to go now.
+
+        What it finds out meanwhile stays: it is enabled once.
 
         Raises:
             StoreError: it is not done, and still wanted.
 
         """
+        is_begun = self._begun.get(intent.webhook) == intent.id
         async with self._held(intent.webhook) as pump:
             if pump is not None:
-                await pump.switch(intent)
-                return
-            known = await self._store.endpoint(intent.webhook, ordered=self._is_ordered(intent.webhook))
-            after = enabled(known) if intent.on else disabled(known, Disabled.COMMAND, now=self._clock.now())
-            await self._store.done(intent, after, now=self._clock.now())
+                is_done = await pump.switch(intent, is_begun=is_begun)
+            else:
+                after = None if is_begun else await self._switched(intent)
+                is_done = await self._store.done(intent, after, now=self._clock.now())
+        if is_done:
+            self._begun.pop(intent.webhook, None)
+        else:
+            self._begun[intent.webhook] = intent.id
         self.wake(intent.webhook)
+        return is_done
+
+    async def _switched(self, intent: Switch) -> Endpoint:
+        known = await self._store.endpoint(intent.webhook, ordered=self._is_ordered(intent.webhook))
+        return enabled(known) if intent.on else disabled(known, Disabled.COMMAND, now=self._clock.now())
 
     async def count(self) -> None:
         """Count what waits, for those who ask for it.

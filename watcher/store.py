@@ -186,10 +186,12 @@ class Store(Protocol):
         A `Cancel` ends with the step that carries it out, a `Switch` with `done`, a `Replay` with its last `replay`.
         """
 
-    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
-        """Write what is now known of a webhook, and that the intent is carried out; nothing if it was by others.
+    async def done(self, intent: Switch, endpoint: Endpoint | None, *, now: datetime) -> bool:
+        """Write what is now known of a webhook (None: nothing new), and that the intent is carried out.
 
-        Before a webhook is switched on, all that goes again is due `now`, whoever holds it: somebody has mended it.
+        Where one is switched on, somebody has mended it: all that goes again is due `now`, whoever holds it, but for
+        what was tried since that was wanted. False: that was some of it, and there may be more; the intent stays.
+        With it end older ones of the same webhook. Nothing is written if it was carried out by others.
         """
 
     async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:

@@ -51,17 +51,17 @@ class Wanted:
         failures: list[StoreError] = []
         done: list[bool] = []
 
-        async def attempt(*in_order: Intent) -> None:
+        async def attempt(intent: Intent) -> None:
             try:
-                done.extend([await self.carry_out(intent) for intent in in_order])
+                done.append(await self.carry_out(intent))
             except StoreError as error:
                 failures.append(error)
 
-        switches = [intent for intent in intents if isinstance(intent, Switch)]
+        # Of what is wanted of one webhook the last word holds, also while the first one is being carried out.
+        switches = {intent.webhook: intent for intent in intents if isinstance(intent, Switch)}
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(attempt, *switches)  # of two the last word holds, also where the first one fails
             for intent in intents:
-                if not isinstance(intent, Switch):
+                if not isinstance(intent, Switch) or intent is switches[intent.webhook]:
                     tasks.start_soon(attempt, intent)
         if failures:
             raise failures[0]
@@ -78,7 +78,7 @@ class Wanted:
             case Cancel():
                 return await self._cancel(intent)
             case Switch():
-                await self._outbox.switch(intent)
+                return await self._outbox.switch(intent)
             case Replay():
                 await self._replay(intent)
         return True

@@ -8,7 +8,7 @@ from store_values import NOON, PostgresBackend, added, told, waiting
 from workers import SOME, as_held_by, split, two
 
 from watcher.core.delivery import Attempt
-from watcher.core.endpoint import Disabled, Endpoint, disabled
+from watcher.core.endpoint import Disabled, Endpoint, disabled, enabled
 from watcher.core.intent import Switch
 
 GOOD = Attempt(1, NOON, 0.1, 204)
@@ -70,3 +70,16 @@ async def test_others_are_told_to_look_once_the_order_is_changed(backend: Postgr
     before = await other.endpoint("ops", ordered=True)
     await steward.endpoint("ops", ordered=False)
     assert [one.name for one in await other.endpoints(after=before.version)] == ["ops"]
+
+
+@pytest.mark.parametrize("name", ["ops", "callback:https://caller.example:443"])
+async def test_others_are_told_to_look_once_a_webhook_that_was_not_disabled_is_enabled(
+    backend: PostgresBackend, name: str
+) -> None:
+    steward, other = await two(backend)
+    known = await other.endpoint(name, ordered=True)
+    await other.want(Switch(0, name, on=True))
+    (switch,) = await steward.intents()
+    assert isinstance(switch, Switch)
+    await steward.done(switch, enabled(known), now=NOON)
+    assert await other.endpoints(after=known.version) == [known]

@@ -51,6 +51,7 @@ ASKED: dict[str, tuple[str, tuple[object, ...], str]] = {
     "loosen": (postgres_lanes.LOOSENING, (LAST, HALF, 10), "deliveries_loosening"),
     "loosen batches": (postgres_lanes.LOOSEN_BATCHES, (["ops"], [1], ["bat_1"]), "deliveries_batches"),
     "hasten": (postgres_hasten.HASTEN, ("ops", 0, [0, 1], EVERYTHING, 10, 1), "deliveries_heads"),
+    "make due": (postgres_hasten.MAKE_DUE, ("ops", 0, 0, 10), "deliveries_heads"),
     "promote": (postgres_lanes.PROMOTE, (HEADS, NUMBERS), "deliveries_lanes"),
     "deliver": (
         postgres_settled.END,

@@ -61,6 +61,14 @@ PLANS = {
         sqlite_hasten.LATE,
         "SEARCH deliveries USING INDEX deliveries_heads (webhook=? AND again=? AND due_at>?)",
     ),
+    "make due": (
+        sqlite_hasten.MAKE_DUE,
+        "SEARCH d USING INDEX deliveries_heads (webhook=? AND again=? AND due_at>?)",
+    ),
+    "make due what was not tried": (
+        sqlite_hasten.MAKE_DUE,
+        "SEARCH a USING COVERING INDEX attempts_deliveries (delivery=? AND rowid>?)",
+    ),
     "undelivered": (sqlite_outbox.UNDELIVERED, "SEARCH deliveries USING INDEX deliveries_waiting (webhook>?)"),
     "change the order": (
         sqlite_endpoints.NEXT,

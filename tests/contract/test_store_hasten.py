@@ -8,6 +8,7 @@ import pytest
 from store_values import NOON, a_step, a_watch, added, head_of, settled, told, waiting
 
 from watcher.core.delivery import Decision
+from watcher.core.endpoint import Endpoint
 from watcher.core.errors import LeaseLostError
 from watcher.core.intent import Switch
 from watcher.store import Store
@@ -91,14 +92,64 @@ async def test_however_many_are_too_late_all_are_hastened(store: Store, monkeypa
 async def test_where_a_webhook_is_switched_on_all_that_goes_again_goes_now(
     store: Store, monkeypatch: pytest.MonkeyPatch, *, on: bool
 ) -> None:
+    switch = await five_failed(store, monkeypatch, on=on)
+    before = await waiting(store)
+    lots = [await store.done(switch, None, now=NOON) for _ in range(3 if on else 1)]
+    after = [replace(one, due_at=min(one.due_at, NOON)) for one in before] if on else before
+    assert (await waiting(store), lots) == (after, [False, False, True] if on else [True])
+    assert await store.intents() == []
+
+
+async def five_failed(store: Store, monkeypatch: pytest.MonkeyPatch, *, on: bool = True) -> Switch:
+    """Have five deliveries wait for an hour, and want their webhook switched, two of them at a time."""
     for place in ("watcher.stores.sqlite.FEW", "watcher.stores.postgres.FEW"):
         monkeypatch.setattr(place, 2)
     for number in range(5):
         await failed(store, due_at=NOON + HOUR, id=str(number))
+    await store.want(Switch(0, "ops", on))
+    (switch,) = await store.intents()
+    assert isinstance(switch, Switch)
+    return switch
+
+
+async def test_what_is_known_is_written_with_the_first_lot_and_the_switch_ends_with_the_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = await five_failed(store, monkeypatch)
+    mended = replace(await store.endpoint("ops", ordered=True), section="mended")
+    assert not await store.done(switch, mended, now=NOON)
+    assert (await store.endpoint("ops", ordered=True), await store.intents()) == (mended, [switch])
+    assert sorted(head.due_at for head in await waiting(store)) == [NOON] * 2 + [NOON + HOUR] * 3
+    while not await store.done(switch, None, now=NOON):
+        pass
+    assert (await store.endpoint("ops", ordered=True), await store.intents()) == (mended, [])
+
+
+async def test_what_fails_while_a_webhook_is_switched_on_goes_by_its_schedule(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = await five_failed(store, monkeypatch)
+    assert not await store.done(switch, None, now=NOON)
+    due = await waiting(store, now=NOON)
+    await store.settle([settled(head, Decision.RETRY, next_at=NOON + 2 * HOUR) for head in due])
+    while not await store.done(switch, None, now=NOON + SECOND):
+        pass
+    assert sorted(head.due_at for head in await waiting(store)) == [NOON + SECOND] * 3 + [NOON + 2 * HOUR] * 2
+
+
+async def test_with_a_switch_that_is_done_end_those_before_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = await five_failed(store, monkeypatch)
+    await store.want(Switch(0, "audit", on=True))
+    await store.want(Switch(0, "ops", on=False))
+    await store.want(Switch(0, "ops", on=True))
+    _, audit, off, last = await store.intents()
+    assert not await store.done(on, None, now=NOON)
+    assert isinstance(off, Switch)
+    assert await store.done(off, None, now=NOON)
+    assert await store.intents() == [audit, last]
     before = await waiting(store)
-    await store.done(Switch(1, "ops", on=on), await store.endpoint("ops", ordered=True), now=NOON)
-    after = [replace(one, due_at=min(one.due_at, NOON)) for one in before] if on else before
-    assert await waiting(store) == after
+    assert await store.done(on, Endpoint("ops", section="late"), now=NOON)
+    assert (await waiting(store), (await store.endpoint("ops", ordered=True)).section) == (before, "")
 
 
 async def test_who_owns_nothing_hastens_nothing(store: Store) -> None:

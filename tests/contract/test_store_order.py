@@ -55,6 +55,14 @@ async def test_much_that_waits_is_let_go_of_and_lined_up_a_few_at_a_time(store: 
     assert {sequence for _, sequence in await heads_of(store)} == {1}
 
 
+async def test_order_is_changed_however_many_events_there_were_before(store: Store) -> None:
+    (watch,) = await added(store, a_watch("before"))
+    await told(store, watch, events=4100, to=())
+    await filled(store)
+    await store.endpoint("ops", ordered=False)
+    assert (await arranged(store), await heads(store)) == (MANY, MANY * FEW)
+
+
 async def test_what_comes_meanwhile_stands_as_it_should_from_the_first_moment(store: Store) -> None:
     watches = await filled(store)
     (new,) = await added(store, a_watch("new"))

@@ -12,12 +12,12 @@ from store_values import head_of, settled, waiting
 from virtual import VirtualClock
 from worlds import turning
 
-from watcher.at_hand import AtHand
+from watcher.at_hand import FEW, AtHand
 from watcher.bell import Bell
-from watcher.budget import Budget, size
+from watcher.budget import AROUND, Budget, size
 from watcher.core.delivery import Decision
 from watcher.core.errors import StoreError
-from watcher.core.intent import Replay, Switch
+from watcher.core.intent import Replay
 from watcher.core.webhook_section import Webhook
 from watcher.hold import Hold
 
@@ -102,7 +102,7 @@ async def test_what_was_given_up_while_it_was_at_hand_is_not_sent_unless_it_is_w
         await anyio.sleep(3600)
         await outbox.tell("c")
         await prune(outbox, age=timedelta(minutes=10))
-        await pump.switch(Switch(1, "ops", on=True))
+        await pump.switch(await outbox.wanted())
         await anyio.sleep(60)
         assert outbox.received() == [("a", 1), ("b", 1), ("c", 2)]
         await replay(outbox)
@@ -149,23 +149,8 @@ async def test_what_stood_behind_what_was_given_up_a_moment_ago_goes_without_it(
 async def test_who_shares_a_budget_has_no_more_at_hand_together_and_each_has_some(
     outbox: Outbox, store: SpiedStore, clock: VirtualClock
 ) -> None:
-    names, number = ("ops", "audit"), 40
-    await outbox.tell(*(f"w{each}" for each in range(number)), to=names)
-    budget = Budget(20 * size(await head_of(store)))
-    terms = Webhook(url="https://hooks.example/ops", unsigned=True)
-    both = {
-        name: AtHand(
-            name,
-            terms=terms,
-            store=store,
-            clock=clock,
-            bell=Bell(),
-            hold=Hold(clock),
-            complain=no_complaint,
-            budget=budget,
-        )
-        for name in names
-    }
+    number = 40
+    both = await sharing(outbox, outbox.section(), watches=number)
     fetched: dict[str, int] = {}
     for name, at_hand in both.items():
         await at_hand.look(clock.now())
@@ -179,6 +164,55 @@ async def test_who_shares_a_budget_has_no_more_at_hand_together_and_each_has_som
     both["ops"].close()
     await both["audit"].look(clock.now())
     assert len(both["audit"]._held) == 20
+
+
+async def test_who_shares_a_budget_and_is_told_to_look_anew_has_no_more_at_hand_either(
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock
+) -> None:
+    both = await sharing(outbox, outbox.section(), watches=40)
+    for at_hand in both.values():
+        await at_hand.look(clock.now())
+        done = [settled(at_hand.take(again=False, avoid=lambda _: False), Decision.DELIVERED)]
+        await store.settle(done)
+        at_hand.settle(done, again=False, now=clock.now())
+        at_hand.follow()
+    store.slow["hasten"] = store.slow["heads"] = 1
+    async with anyio.create_task_group() as looking:
+        for at_hand in both.values():
+            looking.start_soon(at_hand.look, clock.now())
+    assert sum(len(at_hand._held) for at_hand in both.values()) <= 20 + 2 * FEW
+
+
+async def test_a_batch_is_no_reason_to_have_more_at_hand_than_the_budget_allows(
+    outbox: Outbox, store: SpiedStore, clock: VirtualClock
+) -> None:
+    both = await sharing(outbox, outbox.section(order="none", batch=100), watches=40)
+    for at_hand in both.values():
+        await at_hand.look(clock.now())
+    affordable = 20 * size(await head_of(store)) // AROUND  # as far as is known before any was fetched
+    assert [len(at_hand._held) for at_hand in both.values()] == [affordable, FEW]
+
+
+async def sharing(outbox: Outbox, terms: Webhook, *, watches: int) -> dict[str, AtHand]:
+    """Let a delivery of each watch wait for two webhooks, which may have 20 at hand together."""
+    names = ("ops", "audit")
+    await outbox.tell(*(f"w{each}" for each in range(watches)), to=names)
+    budget = Budget(20 * size(await head_of(outbox.store)))
+    for name in names:
+        await outbox.store.endpoint(name, ordered=terms.order == "watch")
+    return {
+        name: AtHand(
+            name,
+            terms=terms,
+            store=outbox.store,
+            clock=outbox.clock,
+            bell=Bell(),
+            hold=Hold(outbox.clock),
+            complain=no_complaint,
+            budget=budget,
+        )
+        for name in names
+    }
 
 
 async def replay(outbox: Outbox) -> None:

@@ -14,7 +14,6 @@ from virtual import EPOCH
 from worlds import turning
 
 from watcher.core import endpoint
-from watcher.core.intent import Switch
 from watcher.core.wire import Fault, NoAnswer
 
 TIMEOUT = Silence(NoAnswer(Fault.TIMEOUT, "no answer in time"))
@@ -84,11 +83,7 @@ async def test_a_webhook_that_is_gone_is_sent_nothing_until_it_is_enabled_and_go
         async with turning(pump):
             await anyio.sleep(10_000)
             assert outbox.received() == [("w", 1), ("w", 2)]
-            switch = Switch(0, "ops", on=True)
-            await outbox.store.want(switch)
-            (wanted,) = await outbox.store.intents()
-            assert isinstance(wanted, Switch)
-            await pump.switch(wanted)
+            await pump.switch(await outbox.wanted())
             await anyio.sleep(1)
 
     assert outbox.received() == [("w", 1), ("w", 2), ("w", 2), ("w", 3), ("w", 4)]
@@ -103,7 +98,7 @@ async def test_enabling_ends_a_pause_also_for_what_was_told_to_wait(outbox: Outb
     async with turning(pump):
         await anyio.sleep(3600)
         assert outbox.received() == [("w", 1)]
-        await pump.switch(Switch(1, "ops", on=True))
+        await pump.switch(await outbox.wanted())
         await anyio.sleep(1)
         assert outbox.received() == [("w", 1), ("w", 1), ("w", 2), ("w", 3)]
 
@@ -114,7 +109,7 @@ async def test_enabling_has_a_retry_go_now_and_later_ones_by_the_schedule(outbox
     pump = await outbox.pump(retry=["1h", "2h"])
     async with turning(pump):
         await anyio.sleep(60)
-        await pump.switch(Switch(1, "ops", on=True))
+        await pump.switch(await outbox.wanted())
         await anyio.sleep(7000)
         assert outbox.received() == [("w", 1)] * 2
         await anyio.sleep(2000)

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import anyio
+import pytest
+from fakes import Answer
 from outboxes import Outbox
 from worlds import turning
 
 from watcher.core.endpoint import Disabled, disabled
+from watcher.stores import sqlite
 
 
 async def test_what_another_worker_was_told_is_learnt_in_the_midst_of_sending(outbox: Outbox) -> None:
@@ -40,3 +43,26 @@ async def test_what_another_worker_made_wait_is_sent_as_soon_as_it_is_heard_of(o
         pump.learn(replace(pump.known, version=1))
         await anyio.sleep(0.1)
         assert outbox.received() == [("w", 1)]
+
+
+async def test_what_another_worker_lined_up_goes_in_order_a_moment_after_that_is_heard_of(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "FEW", 20)
+    outbox.transport.script("ops", Answer(204, takes=1))
+    await outbox.store.endpoint("ops", ordered=False)
+    await outbox.tell("w", events=200)
+    pump = await outbox.pump(concurrency=4)
+    async with turning(pump):
+        await anyio.sleep(1.5)
+        while await outbox.store.arrange():
+            pass
+        pump.learn(replace(pump.known, version=1))
+        await anyio.sleep(3)
+        outbox.transport.most_in_flight.clear()
+        begin = len(outbox.received())
+        await anyio.sleep(20)
+
+    after = outbox.received()[begin:]
+    assert (outbox.transport.most_in_flight["ops"], after) == (1, sorted(after))
+    assert len(after) == 20

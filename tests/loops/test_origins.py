@@ -16,7 +16,7 @@ from worlds import turning
 from watcher.core.callbacks import origin
 from watcher.core.delivery import Delivery
 from watcher.core.endpoint import Endpoint
-from watcher.core.intent import Replay, Switch
+from watcher.core.intent import Replay
 from watcher.core.wire import Fault, NoAnswer
 from watcher.origins import TURN, Origins
 
@@ -202,14 +202,14 @@ async def test_what_others_found_out_of_one_origin_asks_nothing_of_those_that_wa
 
 async def test_an_origin_is_disabled_and_enabled_by_name_whether_it_has_a_pump_or_not(calls: Calls) -> None:
     async with calls.outbox() as outbox:
-        await outbox.switch(Switch(1, origin(A), on=False))
+        await outbox.switch(await calls.wanted(A, on=False))
         await calls.tell(A, "a", wake=outbox)
         await anyio.sleep(700)
         assert calls.received() == []
-        await outbox.switch(Switch(2, origin(A), on=True))
+        await outbox.switch(await calls.wanted(A, on=True))
         await anyio.sleep(1)
         assert calls.received() == [(f"{A}/a", 1)]
-        await outbox.switch(Switch(3, origin(A), on=False))
+        await outbox.switch(await calls.wanted(A, on=False))
         await calls.tell(A, "a", wake=outbox)
         await anyio.sleep(10)
 

@@ -17,7 +17,7 @@ from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.postgres_connection import LONGEST_IDLE, Database, PostgresConnection
 from watcher.stores.postgres_endpoints import arrange, find, is_arranging, keep, know, read_endpoints
-from watcher.stores.postgres_hasten import hasten, is_late, make_due
+from watcher.stores.postgres_hasten import hasten, is_late, switch
 from watcher.stores.postgres_intents import read_intents, write_intent
 from watcher.stores.postgres_lanes import loosen
 from watcher.stores.postgres_lease import Worker, enter, extend, hold, leave, let_go, take_again
@@ -261,16 +261,13 @@ class PostgresStore:
         """Return what is wanted of this owner."""
         return await self._read(lambda db: read_intents(db, shards=self._epochs, limit=limit))
 
-    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
-        """Write what is now known of a webhook, and that the intent is carried out."""
-        while intent.on and await self._alone(partial(make_due, webhook=intent.webhook, now=now, limit=FEW)) == FEW:
-            pass
+    async def done(self, intent: Switch, endpoint: Endpoint | None, *, now: datetime) -> bool:
+        """Write what is now known of a webhook, and that the intent is carried out, or a part of it."""
 
-        async def work(db: Database, _: Held) -> None:
-            if await db.fetchval("DELETE FROM intents WHERE id = $1 RETURNING true", intent.id):
-                await keep(db, endpoint)
+        async def work(db: Database, _: Held) -> bool:
+            return await switch(db, intent, endpoint, now=now, limit=FEW)
 
-        await self._writer.own(work, shards=())
+        return await self._writer.own(work, shards=(), reach=Reach.EVERYTHING if intent.on else Reach.COMMON)
 
     async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         """Make the next deliveries of a replay wait; where many are passed over, in several transactions."""

@@ -112,7 +112,7 @@ async def arrange(db: Database, *, limit: int, webhook: str | None = None) -> bo
     await db.execute(MARK, name, watches, 0)
     await db.execute(MOVE, *part)
     await db.execute(MARK, name, watches, 1)
-    await db.execute("UPDATE endpoints SET reached = nullif($2, 0) WHERE name = $1", name, until)
+    await db.execute("UPDATE endpoints SET reached = nullif($2::bigint, 0) WHERE name = $1", name, until)
     if not until:
         await touch(db, [name])
     return True

@@ -3,7 +3,11 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from watcher.core.endpoint import Endpoint
+from watcher.core.intent import Switch
 from watcher.stores.postgres_connection import Database
+from watcher.stores.postgres_endpoints import keep, touch
+from watcher.stores.postgres_text import storable
 from watcher.stores.rows import micros, span
 
 
@@ -29,9 +33,22 @@ async def hasten(  # as the store's
     return len(await db.fetch(HASTEN, webhook, micros(now), longest, list(shards), limit, span(order_wait)))
 
 
-async def make_due(db: Database, *, webhook: str, now: datetime, limit: int) -> int:
-    """Let some of what goes again wait no longer, whoever holds it; return how many."""
-    return len(await db.fetch(MAKE_DUE, webhook, micros(now), limit))
+async def switch(db: Database, intent: Switch, endpoint: Endpoint | None, *, now: datetime, limit: int) -> bool:
+    """Store what is known of a webhook, and let some of what goes again wait no longer, whoever holds it.
+
+    False: there may be more. Else the intent ends.
+    """
+    last = await db.fetchval("SELECT last FROM intents WHERE id = $1", intent.id)
+    if last is None:
+        return True
+    if intent.on:
+        await touch(db, [intent.webhook])
+    if endpoint is not None:
+        await keep(db, endpoint)
+    if intent.on and len(await db.fetch(MAKE_DUE, intent.webhook, micros(now), last, limit)) == limit:
+        return False
+    await db.execute(END, intent.id, storable(intent.webhook))
+    return True
 
 
 LATE = """
@@ -59,7 +76,12 @@ HASTEN = """
 MAKE_DUE = """
     UPDATE deliveries SET due_at = $2
     WHERE id = ANY (ARRAY(
-        SELECT id FROM deliveries WHERE webhook = $1 AND head = 1 AND again = 1 AND due_at > $2 LIMIT $3
+        SELECT id FROM deliveries AS d
+        WHERE webhook = $1 AND head = 1 AND again = 1 AND due_at > $2
+            -- Asked of each, whatever the planner thinks of so many; `+ 0`, or it may read all attempts from the last.
+            AND (SELECT coalesce(max(a.id + 0), 0) FROM attempts AS a WHERE a.delivery = d.id) <= $3
+        LIMIT $4
     ))
     RETURNING id
 """
+END = "DELETE FROM intents WHERE id <= $1 AND switch::json ->> 'webhook' = $2"

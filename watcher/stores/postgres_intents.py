@@ -22,7 +22,10 @@ async def write_intent(db: Database, intent: Intent) -> None:
                 intent.uid,
             )
         case Switch():
-            await db.execute("INSERT INTO intents (switch) VALUES ($1)", write_switch(intent))
+            await db.execute(
+                "INSERT INTO intents (switch, last) VALUES ($1, (SELECT coalesce(max(id), 0) FROM attempts))",
+                write_switch(intent),
+            )
         case Replay():
             await db.execute(
                 "INSERT INTO intents (replay, last) VALUES ($1, (SELECT coalesce(max(cursor), 0) FROM events))",

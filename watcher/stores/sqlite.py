@@ -19,7 +19,7 @@ from watcher.core.model import Condition, Report, Step, Watch
 from watcher.core.rows import Admission, Arrival, Backlog, Opened, Pruned
 from watcher.stores.sqlite_endpoints import arrange, is_arranging, keep, know, read_endpoints
 from watcher.stores.sqlite_file import open_owned, open_read_only
-from watcher.stores.sqlite_hasten import hasten, is_late, make_due
+from watcher.stores.sqlite_hasten import hasten, is_late, switch
 from watcher.stores.sqlite_intents import read_intents, write_intent
 from watcher.stores.sqlite_lock import OwnerLock
 from watcher.stores.sqlite_outbox import (
@@ -233,17 +233,10 @@ class SqliteStore:
         """Return what is wanted of the owner."""
         return await self._reader.run(lambda db: read_intents(db, limit=limit))
 
-    async def done(self, intent: Switch, endpoint: Endpoint, *, now: datetime) -> None:
-        """Write what is now known of a webhook, and that the intent is carried out."""
-        due = partial(make_due, webhook=intent.webhook, now=now, limit=FEW)
-        while intent.on and await self._own(due, rows=FEW) == FEW:
-            pass
-
-        def work(db: sqlite3.Connection) -> None:
-            keep(db, endpoint)
-            db.execute("DELETE FROM intents WHERE id = ?", (intent.id,))
-
-        await self._own(work)
+    async def done(self, intent: Switch, endpoint: Endpoint | None, *, now: datetime) -> bool:
+        """Write what is now known of a webhook, and that the intent is carried out, or a part of it."""
+        rows = FEW if intent.on else 1
+        return await self._own(lambda db: switch(db, intent, endpoint, now=now, limit=FEW), rows=rows)
 
     async def replay(self, intent: Replay, *, now: datetime, limit: int) -> int:
         """Make the next deliveries of a replay wait; where many are passed over, in several transactions."""

@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from watcher.core.endpoint import Endpoint
+from watcher.core.intent import Switch
 from watcher.stores.rows import micros, span
+from watcher.stores.sqlite_endpoints import keep
 
 
 def is_late(db: sqlite3.Connection, webhook: str, *, now: datetime, waits: Sequence[timedelta]) -> bool:
@@ -28,9 +31,21 @@ def hasten(
     return db.execute(HASTEN, values).rowcount
 
 
-def make_due(db: sqlite3.Connection, *, webhook: str, now: datetime, limit: int) -> int:
-    """Let some of what goes again wait no longer; return how many."""
-    return db.execute(MAKE_DUE, {"webhook": webhook, "now": micros(now), "limit": limit}).rowcount
+def switch(db: sqlite3.Connection, intent: Switch, endpoint: Endpoint | None, *, now: datetime, limit: int) -> bool:
+    """Store what is known of a webhook, and let some of what goes again wait no longer.
+
+    False: there may be more. Else the intent ends.
+    """
+    found = db.execute("SELECT last FROM intents WHERE id = ?", (intent.id,)).fetchone()
+    if found is None:
+        return True
+    if endpoint is not None:
+        keep(db, endpoint)
+    values = {"webhook": intent.webhook, "now": micros(now), "last": found[0], "limit": limit}
+    if intent.on and db.execute(MAKE_DUE, values).rowcount == limit:
+        return False
+    db.execute(END, (intent.id, intent.webhook))
+    return True
 
 
 def _values(webhook: str, *, now: datetime, waits: Sequence[timedelta]) -> dict[str, object]:
@@ -60,8 +75,10 @@ HASTEN = """
 MAKE_DUE = """
     UPDATE deliveries SET due_at = :now
     WHERE id IN (
-        SELECT id FROM deliveries
+        SELECT id FROM deliveries AS d
         WHERE webhook = :webhook AND head = 1 AND again = 1 AND due_at > :now
+            AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.delivery = d.id AND a.id > :last)
         LIMIT :limit
     )
 """
+END = "DELETE FROM intents WHERE id <= ? AND switch ->> 'webhook' = ?"

@@ -19,7 +19,10 @@ def write_intent(db: sqlite3.Connection, intent: Intent) -> None:
                 (intent.uid,),
             )
         case Switch():
-            db.execute("INSERT INTO intents (switch) VALUES (?)", (write_switch(intent),))
+            db.execute(
+                "INSERT INTO intents (switch, last) VALUES (?, (SELECT coalesce(max(id), 0) FROM attempts))",
+                (write_switch(intent),),
+            )
         case Replay():
             db.execute(
                 "INSERT INTO intents (replay, last) VALUES (?, (SELECT coalesce(max(cursor), 0) FROM events))",

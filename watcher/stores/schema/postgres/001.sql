@@ -164,7 +164,7 @@ CREATE TABLE intents (
     replay text,
     event bigint NOT NULL DEFAULT 0,                  -- what a replay looked at last: a delivery of this event
     webhook text NOT NULL DEFAULT '',                 -- to this webhook
-    last bigint NOT NULL DEFAULT 0                    -- the last event that there was when it was wanted
+    last bigint NOT NULL DEFAULT 0                    -- the last event (for a switch: attempt) when it was wanted
 );
 -- Those of other workers are passed over in the index.
 CREATE INDEX intents_wanted ON intents (id, shard);

@@ -144,7 +144,7 @@ CREATE TABLE intents (
     replay TEXT,
     event INTEGER NOT NULL DEFAULT 0,                 -- what a replay looked at last: a delivery of this event
     webhook TEXT NOT NULL DEFAULT '',                 -- to this webhook
-    last INTEGER NOT NULL DEFAULT 0                   -- the last event that there was when it was wanted
+    last INTEGER NOT NULL DEFAULT 0                   -- the last event (for a switch: attempt) when it was wanted
 ) STRICT;
 
 CREATE TABLE rejected (
