@@ -208,7 +208,9 @@ async def test_a_full_disk_delays_and_loses_nothing(tmp_path: Path) -> None:
                 await anyio.sleep(0.02)
         assert await stop(process) == 0
 
-    assert Counter(line.get("webhook") for line in world.lines("store.slow")) == {None: 1, "ops": 1}
+    said = Counter(line.get("webhook") for line in world.lines("store.slow"))
+    # Who records, and who looks after the store if its turn falls into the same transaction; and who delivers.
+    assert said in ({None: 1, "ops": 1}, {None: 2, "ops": 1})
     assert not world.lines("daemon.fault")
     for number in range(5):
         arrived = [arrival.sequence for arrival in world.receiver.arrivals if arrival.watch == f"op-{number}"]
