@@ -288,4 +288,5 @@ async def test_a_transport_closes_while_a_name_is_looked_up(world: World) -> Non
                 asking.start_soon(get, transport, "http://dead.example/")
                 await until(lambda: world.asked["dead.example"] > 0)
                 asking.cancel_scope.cancel()
+        assert world.ended == 0  # it waited for no lookup
         world.asked.clear()
